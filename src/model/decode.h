@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a document to an object, driven by the field tables (model/field.h). Control thread.
+#pragma once
+#include "model/object.h"
+
+struct decode_result {
+    struct object **objects; // several for kind: List; the array lives in the caller's arena
+    uint32_t n;
+    bool had_errors; // some object of this document is broken (see `broken`)
+    // Identities of the objects that could be told but not decoded: their last good version stands.
+    struct object_key {
+        enum kind kind;
+        struct str ns, name;
+    } *broken;
+    uint32_t n_broken;
+};
+
+// Decodes one document (text of one part of a stream, `first_line` its line in `file`). Diagnostics
+// go to `diags`. The objects are the caller's; `scratch` holds the result arrays and the node tree.
+void decode_document(struct arena *scratch, struct str text, struct str file, uint32_t first_line,
+                     struct diags *diags, struct decode_result *ret);
+
+// A broken part of an object (one path, one rule) harms that part: it is flagged is_invalid and the
+// object still counts. What cannot be contained breaks the object.
+
+// docs/reference/<kind>.md from the tables, for `sluicegate docs`.
+void decode_print_reference(enum kind kind, struct buf *out);

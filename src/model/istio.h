@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// networking.istio.io {v1,v1beta1,v1alpha3}: Gateway, VirtualService, DestinationRule, as far as
+// they are served. The field tables in gateway.c, virtual_service.c, destination_rule.c say what
+// each field means.
+#pragma once
+#include "model/object.h"
+
+enum gateway_protocol {
+    GATEWAY_HTTP, GATEWAY_HTTP2, GATEWAY_GRPC, GATEWAY_GRPC_WEB, GATEWAY_HTTPS, GATEWAY_TLS,
+    GATEWAY_TCP, GATEWAY_MONGO
+};
+enum tls_mode {
+    TLS_PASSTHROUGH, TLS_SIMPLE, TLS_MUTUAL, TLS_AUTO_PASSTHROUGH, TLS_ISTIO_MUTUAL,
+    TLS_OPTIONAL_MUTUAL
+};
+struct gateway_server {
+    struct number port;
+    struct text port_name, protocol_text;
+    enum gateway_protocol protocol;
+    struct text bind, name;
+    struct texts hosts; // "[ns/]dnsName"
+    bool has_tls;
+    enum tls_mode tls_mode;
+    struct flag https_redirect;
+    struct text credential_name;
+    uint32_t line, col;
+    bool is_invalid;
+};
+struct gateway {
+    struct text_map selector;
+    struct gateway_server *servers;
+    uint32_t n_servers;
+};
+
+enum string_match_kind { STRING_PRESENT, STRING_EXACT, STRING_PREFIX, STRING_REGEX };
+struct string_match {
+    bool is_set; // STRING_PRESENT: the value was `{}`
+    enum string_match_kind kind;
+    struct text value;
+    uint32_t line, col;
+};
+struct named_match { // headers, withoutHeaders, queryParams
+    struct text name;
+    struct string_match match;
+};
+struct http_match {
+    struct text name;
+    struct string_match uri, scheme, method, authority;
+    struct flag ignore_uri_case;
+    struct named_match *headers, *without_headers, *query_params;
+    uint32_t n_headers, n_without_headers, n_query_params;
+    struct number port;
+    struct texts gateways;
+    struct text_map source_labels;
+    struct text source_namespace;
+    uint32_t line, col;
+    bool is_invalid;
+};
+struct header_operations { // {set, add, remove}
+    struct text_map set, add;
+    struct texts remove;
+};
+struct headers {
+    struct header_operations request, response;
+    bool is_set;
+};
+struct http_destination { // route[]
+    struct text host, subset;
+    struct number port, weight;
+    struct headers headers;
+    uint32_t line, col;
+};
+enum redirect_port { REDIRECT_PORT_FROM_PROTOCOL_DEFAULT, REDIRECT_PORT_FROM_REQUEST };
+struct http_redirect {
+    bool is_set;
+    struct text uri, prefix_rewrite, authority, scheme;
+    struct number port, code;
+    enum redirect_port derive_port;
+    bool has_derive_port;
+    uint32_t line, col;
+};
+struct direct_response {
+    bool is_set;
+    struct number status;
+    struct text body; // string, or bytes decoded from base64
+    uint32_t line, col;
+};
+struct http_rewrite {
+    bool is_set;
+    struct text uri, authority, regex_match, regex_rewrite;
+    uint32_t line, col;
+};
+struct http_delegate {
+    bool is_set;
+    struct text name, ns;
+    uint32_t line, col;
+};
+struct http_route {
+    struct text name;
+    struct http_match *match;
+    uint32_t n_match;
+    struct http_destination *route;
+    uint32_t n_route;
+    struct http_redirect redirect;
+    struct direct_response direct_response;
+    struct http_delegate delegate;
+    struct http_rewrite rewrite;
+    struct duration timeout;
+    struct headers headers;
+    uint32_t line, col;
+    bool is_invalid; // a diagnostic was given; leave this rule out
+};
+struct virtual_service {
+    struct texts hosts, gateways, export_to;
+    struct http_route *http;
+    uint32_t n_http;
+    uint32_t hosts_line, hosts_col;
+    bool has_tls_routes, has_tcp_routes; // reported as not served yet
+};
+
+enum simple_balancer {
+    BALANCER_UNSPECIFIED, BALANCER_LEAST_REQUEST, BALANCER_ROUND_ROBIN, BALANCER_RANDOM,
+    BALANCER_PASSTHROUGH
+};
+struct traffic_policy { // what of it is served so far
+    bool is_set;
+    bool has_balancer;
+    enum simple_balancer balancer;
+    struct duration connect_timeout;
+    struct duration idle_timeout;        // connectionPool.http.idleTimeout
+    struct number max_requests_per_connection;
+};
+struct port_policy {
+    struct number port;
+    struct traffic_policy policy;
+    uint32_t line, col;
+};
+struct subset {
+    struct text name;
+    struct text_map labels;
+    struct traffic_policy policy;
+    struct port_policy *port_policies;
+    uint32_t n_port_policies;
+    uint32_t line, col;
+};
+struct destination_rule {
+    struct text host;
+    struct traffic_policy policy;
+    struct port_policy *port_policies;
+    uint32_t n_port_policies;
+    struct subset *subsets;
+    uint32_t n_subsets;
+    struct texts export_to;
+};

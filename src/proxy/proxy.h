@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// The data plane as the control side sees it: workers that serve a snapshot. All functions are for
+// the control thread.
+#pragma once
+#include "base/diag.h"
+#include "base/loop.h"
+#include "proxy/counters.h"
+#include "route/snapshot.h"
+
+struct proxy;
+struct access_log;
+
+struct proxy_options {
+    unsigned n_workers;
+    bool pin_workers;              // worker i runs on cpu i of the allowed set
+    struct str server_header;      // response `server`; "istio-envoy"
+    struct access_log *access_log; // borrowed; NULL: off
+    const struct format *access_log_format; // borrowed for the proxy's life
+    uint32_t head_bytes_max;       // 431; default 61440
+    uint32_t target_bytes_max;     // 414; default 16384
+    uint32_t headers_max;          // 431; default 100
+    uint32_t connections_max;      // per worker; over it: closed at once
+    // Deadlines, ms; every wait has one.
+    uint32_t request_head_timeout_ms;  // first byte of a head to its end; 60000
+    uint32_t keepalive_timeout_ms;     // between requests; 75000
+    uint32_t stream_idle_timeout_ms;   // no byte in either direction; 300000
+    uint32_t tunnel_idle_timeout_ms;   // upgraded and TCP; 3600000
+    uint32_t connect_timeout_ms;       // where the cluster names none; 10000
+    uint32_t upstream_idle_timeout_ms; // pooled; where the cluster names none; 60000
+    uint32_t linger_timeout_ms;        // after an early answer: read and drop; 2000
+};
+void proxy_options_default(struct proxy_options *options);
+
+struct proxy *proxy_create(const struct proxy_options *options, struct loop *control);
+// Opens the listeners that are new, publishes, closes the ones that are gone (they stop accepting;
+// their connections live on while the host they ask for is still served). A listener that can't be
+// opened is reported in `reterr` (a line each) and tried again with the next publish; the rest is
+// served. Takes *snapshot. Returns the number of listeners that failed.
+unsigned proxy_publish(struct proxy *proxy, struct snapshot **snapshot, struct buf *reterr);
+const struct snapshot *proxy_snapshot(const struct proxy *proxy); // the one published last
+// "http 127.0.0.1:8080, tcp ..." of what is really open, with the kernel's ports where 0 was asked.
+void proxy_describe_listeners(const struct proxy *proxy, struct buf *out);
+// Graceful end: listeners close, keepalive connections end after their request, tunnels get until
+// the deadline. on_drained runs in the control loop when all is closed or the deadline is over.
+void proxy_drain(struct proxy *proxy, uint32_t deadline_ms, void (*on_drained)(void *arg), void *arg);
+void proxy_destroy(struct proxy *proxy); // stops and joins the workers, closes everything
+
+void proxy_counters(const struct proxy *proxy, uint64_t ret[PROXY_COUNTER_COUNT]);
+void proxy_code_classes(const struct proxy *proxy, uint64_t ret[CODE_CLASSES]);
+struct latency {
+    uint64_t buckets[LATENCY_BUCKETS]; // not cumulative
+    uint64_t sum_us, count;
+};
+void proxy_latency(const struct proxy *proxy, struct latency *ret);
+// false: nothing was ever sent there.
+bool proxy_cluster_counters(const struct proxy *proxy, const struct cluster *cluster,
+                            uint64_t ret[CLUSTER_COUNTER_COUNT]);
+bool proxy_endpoint_counters(const struct proxy *proxy, const struct endpoint *endpoint,
+                             uint64_t ret[ENDPOINT_COUNTER_COUNT]);

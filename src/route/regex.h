@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Regular expressions: PCRE2 with JIT behind one file. Match, depth and heap limits are set, so no
+// pattern can stall a worker: a match that hits one counts as no match. Compiled in the control
+// thread, shared through the registry by pattern; matching in any thread.
+#pragma once
+#include "base/str.h"
+
+struct regex;
+
+enum { REGEX_IGNORE_CASE = 1, REGEX_GROUPS_MAX = 10 };
+
+// NULL: reterr_message (of reterr_size) and *reterr_offset say why.
+struct regex *regex_compile(struct str pattern, unsigned flags, char *reterr_message,
+                            size_t reterr_size, size_t *reterr_offset);
+void regex_destroy(struct regex *regex);
+// The whole subject must match.
+bool regex_matches_whole(const struct regex *regex, struct str subject);
+// Somewhere in the subject, from `start`. ret_groups[0] is the match; groups that took no part are
+// STR_NONE. Returns the number of groups filled (<= n_groups), 0: no match.
+unsigned regex_search(const struct regex *regex, struct str subject, size_t start,
+                      struct str *ret_groups, unsigned n_groups);
+struct str regex_pattern(const struct regex *regex);

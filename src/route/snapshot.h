@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one internal model: listeners, virtual hosts, routes, clusters, endpoints. compile builds it
+// through route/builder.h in the control thread; once sealed it is immutable and workers read it
+// without locks. Everything lives in the snapshot's arena and is freed with it.
+//
+// Glossary: a *listener* is an address that is listened on; a *virtual host* is a host name (exact,
+// wildcard or any) with its list of *routes*; a route's conditions take a request and its action
+// says what becomes of it; a *cluster* is a named group of *endpoints*, the addresses that
+// requests are balanced over.
+//
+// Slots: what must outlive a snapshot (pools, balancer state, counters) is kept by the workers in
+// arrays indexed by slot. The registry (route/registry.h) gives the same identity the same slot in
+// every snapshot, and gives a slot to another identity only when no snapshot holds the old one.
+#pragma once
+#include "base/address.h"
+#include "base/arena.h"
+#include "route/format.h"
+#include "route/regex.h"
+#include <stdatomic.h>
+
+// ---- clusters ----
+
+struct endpoint {
+    struct address address;
+    uint32_t slot;      // of (address, transport): clusters that share an address share its pool
+    uint32_t weight;    // >= 1
+    struct str text;    // "ip:port"
+};
+
+enum balancer { BALANCE_LEAST_REQUEST, BALANCE_ROUND_ROBIN, BALANCE_RANDOM };
+
+struct cluster {
+    struct str name; // outbound|8000||httpbin.default.svc.cluster.local
+    uint32_t slot;
+    enum balancer balancer;
+    bool is_missing; // the route names a service, port or subset that does not exist: 503 NC
+    bool is_unserved_protocol; // the upstream speaks what this version cannot: 502
+    bool has_weights; // endpoints differ in weight
+    uint32_t n_endpoints;
+    struct endpoint *endpoints;
+    uint64_t total_weight;
+    uint32_t connect_timeout_ms;
+    uint32_t idle_timeout_ms;             // of a pooled connection
+    uint32_t requests_per_connection_max; // 0: no limit
+};
+
+// ---- routes ----
+
+enum string_kind { STRING_IS_PRESENT, STRING_IS_EXACT, STRING_IS_PREFIX, STRING_IS_REGEX };
+struct string_matcher {
+    enum string_kind kind;
+    bool ignore_case;
+    struct str text;           // pattern text, for the dump
+    const struct regex *regex; // STRING_IS_REGEX: whole string
+};
+
+struct match;
+struct request_view; // route/match.h
+struct match_type { // one a file in route/match/, listed in route/match/list.h
+    const char *name, *doc;
+    bool (*eval)(const struct match *match, const struct request_view *request);
+    void (*dump)(const struct match *match, struct buf *out);
+};
+struct match { // a condition beside the path
+    const struct match_type *type;
+    struct str name; // of a header or query parameter
+    struct string_matcher value;
+};
+
+enum path_kind {
+    PATH_ANY,
+    PATH_EXACT,
+    PATH_PREFIX_STRING,  // "/foo" takes "/foobar"
+    PATH_PREFIX_SEGMENT, // "/foo" takes "/foo" and "/foo/bar", not "/foobar"; a trailing '/' was cut
+    PATH_REGEX,          // anchored as its API says (the pattern carries its own anchors)
+};
+
+struct header_op {
+    enum header_op_kind { HEADER_SET, HEADER_ADD, HEADER_REMOVE } kind;
+    struct str name;             // lower case
+    const struct format *value;  // SET, ADD
+};
+struct header_ops {
+    uint32_t n;
+    const struct header_op *ops; // in the order to apply
+};
+
+enum rewrite_kind {
+    REWRITE_NONE,
+    REWRITE_PREFIX,  // the matched prefix is replaced by `text`
+    REWRITE_FULL,    // the whole path is replaced by `text`
+    REWRITE_REGEX,   // every occurrence of `regex` is replaced by `text` with \1 groups (Istio)
+    REWRITE_CAPTURE, // the whole path is replaced by `text` with $1..$9 of the route's own regex (ingress-nginx)
+};
+struct rewrite {
+    enum rewrite_kind kind;
+    struct str text;
+    const struct regex *regex;
+    bool drops_query;    // REWRITE_CAPTURE, REWRITE_FULL: `text` carries a query of its own
+    struct str authority; // new Host; empty: unchanged
+};
+
+struct redirect {
+    uint16_t code;
+    struct str scheme, host; // empty: the request's
+    uint16_t port;           // 0: see below
+    bool port_from_listener;
+    bool has_path;
+    struct str path;           // replaces the path (its own query replaces the request's)
+    bool has_prefix_rewrite;
+    struct str prefix_rewrite; // replaces the matched prefix
+    bool cut_trailing_slash;   // ingress-nginx's ssl-redirect
+};
+
+struct target {
+    const struct cluster *cluster;
+    uint32_t weight;
+    struct header_ops request_ops, response_ops;
+};
+
+enum route_action { ROUTE_FORWARD, ROUTE_REDIRECT, ROUTE_RESPOND };
+
+struct route {
+    uint32_t rank; // position in its virtual host: the lowest that fits wins
+    uint8_t path_kind, action; // enum path_kind, enum route_action
+    bool path_ignore_case;
+    uint16_t n_matches, n_targets;
+    struct str path; // text of the condition
+    const struct regex *path_regex;
+    const struct match *matches;
+    const struct target *targets; // FORWARD; weights add up to total_weight
+    uint32_t total_weight;
+    uint32_t timeout_ms; // whole exchange from the end of the request; 0: none
+    const struct rewrite *rewrite; // NULL: none
+    struct str name;               // %ROUTE_NAME%; empty: unnamed
+    struct header_ops request_ops, response_ops;
+    const struct redirect *redirect; // REDIRECT
+    uint16_t status;                 // RESPOND
+    struct str body;                 // RESPOND
+    uint64_t body_bytes_max;         // of the request; 0: no limit
+    struct str origin;               // "ingress.yaml:14:9 Ingress shop/web": for dump and explain
+};
+
+struct path_index; // route/path_index.h
+
+struct vhost {
+    struct str name; // "httpbin.example.com", "*.example.com", "*"
+    const struct path_index *index;
+    uint32_t n_routes;
+    const struct route *const *routes; // by rank
+    bool is_one_label; // a wildcard that takes one label only (Ingress)
+};
+
+struct host_table; // route/host_table.h
+
+// ---- listeners ----
+
+enum listener_kind { LISTENER_HTTP, LISTENER_TCP };
+struct listener {
+    struct str name;     // "http 0.0.0.0:80"
+    uint32_t slot;       // of (kind, bind address)
+    enum listener_kind kind;
+    struct address bind; // what is really opened (after --bind and --port-map)
+    uint16_t port;       // as named in the manifest
+    const struct host_table *hosts; // HTTP
+    uint32_t n_vhosts;
+    const struct vhost *const *vhosts; // HTTP: for dump, sorted by name
+    const struct cluster *cluster;  // TCP
+    struct str origin;
+};
+
+struct snapshot {
+    uint64_t generation;
+    int64_t built_wall_ns;
+    uint32_t n_listeners, n_clusters;
+    const struct listener *listeners;
+    const struct cluster *const *clusters; // sorted by name
+    uint32_t n_cluster_slots, n_endpoint_slots; // array sizes that hold every slot in here
+    // By endpoint slot: which identity holds it in this snapshot (0: none). A worker's pool whose
+    // identity is no longer in its slot is closed.
+    const uint64_t *endpoint_identity;
+    const uint64_t *cluster_identity;
+    uint32_t n_objects, n_rejected; // for metrics
+    struct arena *arena;
+    struct registry *registry; // holds the slots and regexes until destroyed
+    atomic_uint holders;       // workers that still use it (proxy's; 0 until published)
+    void *released;            // registry's bookkeeping
+};
+
+void snapshot_destroy(struct snapshot *snapshot); // control thread; NULL is fine
+void snapshot_dump(const struct snapshot *snapshot, struct buf *out);      // text, reproducible
+void snapshot_dump_json(const struct snapshot *snapshot, struct buf *out); // the same facts as JSON

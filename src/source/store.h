@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// The objects in force, by kind, namespace and name, and the last good version of what broke.
+// Control thread. The store owns its objects; compile borrows them until the next change.
+#pragma once
+#include "model/object.h"
+
+struct store;
+
+struct store *store_create(void);
+void store_destroy(struct store *store);
+const struct object *store_find(const struct store *store, enum kind kind, struct str ns,
+                                struct str name); // NULL: absent
+// All objects of a kind, oldest first (created_s, then sequence). Valid until the next change.
+const struct object *const *store_all(const struct store *store, enum kind kind, size_t *ret_n);
+uint64_t store_revision(const struct store *store); // grows with every change
+struct store_counts {
+    size_t objects, last_good, broken;
+} store_counts(const struct store *store);
+// Diagnostics about what was read, of all sources together (the newest reading of each file).
+void store_diags(const struct store *store, struct diags *out);
