@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""make run: two httpbins, the gateway on examples/quickstart, and what to ask it. Ctrl-C ends all."""
+
+import argparse
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+HTTPBINS = [("127.0.0.2", 8101), ("127.0.0.3", 8101)]  # as examples/quickstart/httpbin.yaml says
+NODE_PORT = 30007
+
+
+def is_free(host, port):
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind((host, port))
+        except OSError:
+            return False
+        return True
+
+
+def free_port(host, wanted):
+    """The wanted port or the first free one of the hundred behind it."""
+    for port in range(wanted, wanted + 100):
+        if is_free(host, port):
+            return port
+    sys.exit(f"run: no free port from {wanted} on; name one with `make run PORT=...`")
+
+
+def wait_until_open(host, port, process, stopped):
+    for _ in range(200):
+        with socket.socket() as s:
+            if s.connect_ex((host, port)) == 0:
+                return
+        if process.poll() is not None:
+            sys.exit(f"run: httpbin on {host}:{port} ended with status {process.returncode}")
+        if stopped.wait(0.1):
+            return
+    sys.exit(f"run: httpbin on {host}:{port} did not answer within 20 s")
+
+
+def manual(port, node_port):
+    url = f"http://127.0.0.1:{port}"
+    rows = [
+        ("NodePort: connections balanced over the Pods of my-service", [
+            (f"curl -I http://127.0.0.1:{node_port}/status/200", "200 from httpbin itself")]),
+        ("Ingress: minimal-ingress, rewrite-target /", [
+            (f"curl -I {url}/testpath", "200; httpbin sees /"),
+            (f"curl -I {url}/nothing", "404: no path takes it")]),
+        ("IngressClass and a virtual host: hello-world.info", [
+            (f"curl -H Host:hello-world.info {url}/get", "200, JSON with the headers as they arrive"),
+            (f"curl -H Host:elsewhere.info {url}/get", "404: only /testpath is open to every host")]),
+        ("Istio Gateway and VirtualService", [
+            (f"curl -I -HHost:httpbin.example.com {url}/status/200",
+             "200, server: istio-envoy, x-envoy-upstream-service-time: ..."),
+            (f"curl -I -HHost:httpbin.example.com {url}/delay/2", "200 after two seconds"),
+            (f"curl -I -HHost:httpbin.example.com {url}/1status/200", "404")]),
+    ]
+    lines = []
+    for title, commands in rows:
+        lines.append(f"\n  {title}")
+        for command, answer in commands:
+            lines.append(f"    {command}\n        {answer}")
+    lines.append("\n  Each request writes a line below; field 16 is the httpbin that answered: they take turns.")
+    lines.append("  Edit a file in examples/quickstart: the change is live when it is saved.")
+    lines.append("  http://127.0.0.1:15000/ has /config_dump, /clusters and /metrics. Ctrl-C ends it all.\n")
+    return "\n".join(lines)
+
+
+def start_gateway(binary, port, node_port):
+    """Starts the gateway and returns it with its ready line, or ends with what it complained about."""
+    argv = [binary, "run", "-f", str(ROOT / "examples/quickstart"), "--bind", "127.0.0.1",
+            "--port-map", f"80={port}", "--port-map", f"{NODE_PORT}={node_port}"]
+    admin = free_port("127.0.0.1", 15000)
+    argv += ["--admin", f"127.0.0.1:{admin}"]
+    gateway = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    for line in gateway.stderr:
+        sys.stderr.write(line)
+        if line.startswith("sluicegate: ready"):
+            return gateway, admin
+    sys.exit(f"run: the gateway ended with status {gateway.wait()}")
+
+
+def end(processes):
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+    for process in processes:
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--binary", required=True)
+    parser.add_argument("--port", type=int, default=8080)
+    options = parser.parse_args()
+
+    stopped = threading.Event()
+    processes = []
+    # Children live in sessions of their own, so that Ctrl-C reaches this process alone and the
+    # gateway can finish its requests before the httpbins go.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    try:
+        for host, port in HTTPBINS:
+            if not is_free(host, port):
+                sys.exit(f"run: {host}:{port} is in use, and examples/quickstart expects httpbin there")
+            processes.append(subprocess.Popen(
+                ["/usr/bin/python3", "-m", "gunicorn", "--worker-class", "gthread", "--threads", "8",
+                 "--keep-alive", "60", "--log-level", "error", "--bind", f"{host}:{port}", "httpbin:app"],
+                start_new_session=True, cwd=os.path.expanduser("~")))
+        for (host, port), process in zip(HTTPBINS, list(processes)):
+            wait_until_open(host, port, process, stopped)
+        port = free_port("127.0.0.1", options.port)
+        node_port = free_port("127.0.0.1", NODE_PORT)
+        gateway, admin = start_gateway(options.binary, port, node_port)
+        processes.insert(0, gateway)
+        print(manual(port, node_port).replace(":15000/", f":{admin}/"), flush=True)
+        threading.Thread(target=lambda: [sys.stderr.write(line) for line in gateway.stderr],
+                         daemon=True).start()
+        while not stopped.wait(0.5):
+            if gateway.poll() is not None:
+                sys.exit(f"run: the gateway ended with status {gateway.returncode}")
+    finally:
+        end(processes[:1])
+        end(processes)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
