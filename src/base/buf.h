@@ -16,7 +16,8 @@ void buf_add_str(struct buf *buf, struct str text);
 void buf_add_text(struct buf *buf, const char *text);
 void buf_add_char(struct buf *buf, char c);
 void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void buf_vprintf(struct buf *buf, const char *format, va_list args);
+void buf_vprintf(struct buf *buf, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
 void buf_add_json(struct buf *buf, struct str text); // quoted and escaped (RFC 8259, 7); invalid UTF-8 as \u00XX
 static inline struct str buf_str(const struct buf *buf)
 {

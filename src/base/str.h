@@ -64,7 +64,8 @@ bool str_equal_nocase(struct str a, struct str b); // ASCII only
 int str_compare(struct str a, struct str b);       // byte order, shorter first among equals
 struct str str_trim(struct str a);                 // without leading and trailing space, tab, CR, LF
 ptrdiff_t str_index(struct str a, char c);         // -1: not there
-// Cuts the part before `sep` off the front of *rest; false when *rest is used up.
+// Cuts the part before `sep` off the front of *rest; false when *rest is used up (its pointer is
+// then NULL). "a," has the parts "a" and "", "" has one empty part, STR_NONE has none.
 bool str_next(struct str *rest, char sep, struct str *ret_part);
 // Decimal digits only, no sign, no blank; false on anything else or above `max`.
 bool str_to_u64(struct str a, uint64_t max, uint64_t *ret_value);
