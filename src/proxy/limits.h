@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every limit of the data plane that is not an option, in one place.
+#pragma once
+
+enum {
+    BUFFER_SMALL_BYTES = 16 * 1024, // a client's first read: heads and small bodies
+    BUFFER_LARGE_BYTES = 68 * 1024, // responses and bodies: 64 KiB and a head in one read
+    BUFFERS_KEPT = 64,              // free buffers of each size that a worker keeps
+    SCRATCH_BYTES = 192 * 1024,     // where a worker builds heads: the largest head and all we add
+    STREAMS_KEPT = 64,              // free streams that a worker keeps
+    STREAM_ROOM_BYTES = 1024,       // small values of one stream (paths, ids) without allocation
+
+    EVENTS_PER_TURN = 256,
+    ACCEPTS_PER_EVENT = 64,
+    RELAY_BYTES_PER_RUN = 512 * 1024, // then other connections have their turn
+    COPY_BODY_MAX = 4096,             // a body slice up to this is copied behind its head: one send
+    SPLICE_MIN_BYTES = 128 * 1024,    // a remaining body from this on goes through a pipe
+    PIPE_BYTES = 256 * 1024,
+    PIPES_KEPT = 16,
+
+    TRIES_MAX = 3,             // of one request, over all endpoints
+    PATCHES_MAX = 64,          // headers that routes may set, add or remove in one head
+    TRAILERS_KEPT = 8,         // trailers remembered for the access log
+    DRAIN_BODY_MAX = 64 * 1024, // of an unread request body after an early answer: read to keep the connection
+
+    HALF_CLOSE_GRACE_MS = 2000, // a client that ended its side may still read an answer for so long
+    LOG_FLUSH_MS = 50,          // oldest access-log line in a worker's chunk
+
+    SLOTS_PER_PAGE = 64,
+    SLOT_PAGES_MAX = 32768, // 2 million clusters or endpoints
+};

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// A worker's end of a listener: accepting. The sockets are opened in proxy.c (control thread) and
+// belong to the worker from the moment it takes them up.
+#include "proxy/worker.h"
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void on_event(struct watch *watch, uint32_t events)
+{
+    (void)events;
+    struct accepting *accepting = LIST_ENTRY(watch, struct accepting, watch);
+    struct worker *worker = accepting->worker;
+    for (unsigned i = 0; i < ACCEPTS_PER_EVENT; i++) {
+        struct sockaddr_storage sockaddr;
+        socklen_t len = sizeof sockaddr;
+        int fd = accept4(watch->fd, (struct sockaddr *)&sockaddr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            if (errno == EINTR || errno == ECONNABORTED)
+                continue;
+            return; // EAGAIN; or out of descriptors: level-triggered, tried again next turn
+        }
+        struct address remote = {0};
+        address_from_sockaddr((struct sockaddr *)&sockaddr, &remote);
+        if (worker->n_downstreams >= proxy_get_options(worker->proxy)->connections_max) {
+            WORKER_COUNT(worker, CONNECTIONS_REFUSED, 1);
+            close(fd);
+            continue;
+        }
+        downstream_accept(worker, accepting->listener, fd, &remote);
+    }
+}
+
+void accepting_open(struct worker *worker, const struct listener *listener, int fd)
+{
+    struct accepting *accepting = worker->accepting[listener->slot];
+    if (accepting) { // closed and opened again before we looked
+        if (accepting->is_open) {
+            loop_forget(&worker->loop, &accepting->watch);
+            close(accepting->watch.fd);
+        }
+    } else {
+        accepting = calloc(1, sizeof *accepting);
+        CHECK(accepting != NULL);
+        worker->accepting[listener->slot] = accepting;
+    }
+    *accepting = (struct accepting){.watch = {.on_event = on_event, .fd = fd},
+                                    .worker = worker,
+                                    .slot = listener->slot,
+                                    .is_open = true,
+                                    .listener = listener};
+    int error = loop_add(&worker->loop, &accepting->watch, EPOLLIN);
+    CHECK(error == 0);
+}
+
+void accepting_close(struct worker *worker, struct accepting *accepting)
+{
+    if (accepting->is_open) {
+        loop_forget(&worker->loop, &accepting->watch);
+        close(accepting->watch.fd);
+    }
+    free(accepting);
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// One request on its way: a list of steps, one loop (stream_run), transitions in one place. Worker.
+//
+//   route ──> connect ──> send ──> head ──> relay ──> finish
+//     │          │ ▲        │        │                  ▲
+//     │          │ └─ retry ┴────────┘ (before any      │
+//     └──────────┴──────> reply ─────────response byte)─┘
+//
+// Bodies flow in `relay`, the request's already from `send` on: each side's reading stops while the
+// other side's buffer is full.
+#pragma once
+#include "proxy/worker.h"
+
+#define STREAM_STEPS(X)                                                                            \
+    X(route)   /* host, path and conditions choose a route */                                      \
+    X(connect) /* an endpoint is drawn and a connection to it acquired */                          \
+    X(send)    /* the request's head is written */                                                 \
+    X(head)    /* the response's head is awaited; the request's body flows */                      \
+    X(relay)   /* the response's body flows */                                                     \
+    X(reply)   /* an answer of our own is written */                                               \
+    X(tunnel)  /* upgraded, or TCP: bytes flow both ways */                                        \
+    X(finish)  /* logged, connections given back; the stream is gone */
+enum stream_step {
+#define X(name) STEP_##name,
+    STREAM_STEPS(X)
+#undef X
+};
+enum step_result {
+    STEP_NEXT,
+    STEP_WAIT, // an event will call stream_run() again
+    STEP_DONE, // the stream is gone
+};
+
+struct room { // small allocations of one stream
+    char *more; // list of malloc'ed blocks
+    uint32_t used;
+    char bytes[STREAM_ROOM_BYTES];
+};
+
+struct direction { // of a tunnel
+    char *data;
+    uint32_t off, end;
+    bool eof_read, eof_sent;
+};
+
+struct stream {
+    struct worker *worker;
+    struct downstream *down; // owner
+    struct upstream *up;     // acquired; NULL: none
+    struct snapshot_hold *hold;
+    const struct listener *listener;
+    const struct route *route;   // NULL: none matched
+    const struct target *target;
+    const struct cluster *cluster;
+    const struct endpoint *endpoint;
+    struct endpoint_slot *endpoint_slot; // counted as active there; with its identity then
+    uint64_t endpoint_identity;
+    struct cluster_slot *cluster_slot;
+    struct list ready; // worker->ready
+    struct timer timer; // the route's timeout
+    enum stream_step step;
+
+    // request
+    bool request_received, request_sent; // whole body read from the client; written upstream
+    bool body_dropped;                   // body bytes left the buffer: no replay
+    bool response_begun;                 // any byte of a response arrived
+    bool response_received, response_sent;
+    bool head_sent_down;   // final response head went to the client
+    bool keep_down;        // the client's connection can carry another request
+    bool keep_up;
+    bool is_tcp, is_upgrade, is_tunnel;
+    bool is_http10;
+    bool cut;              // ended before its end: close instead of keepalive
+    bool decode_chunked;   // response to an HTTP/1.0 client: chunks are taken apart
+    bool encode_chunked;   // response until close to an HTTP/1.1 client: chunks are made
+    bool on_fresh;         // this try must not use a pooled connection
+    bool try_was_reused;   // the connection of this try had carried a request before
+    bool anything_sent;    // some byte of this try went upstream
+    bool is_half_closed;   // the client ended its side: grace is running
+    uint8_t n_tries;
+    uint16_t status; // sent downstream; 0: none
+    uint32_t head_len; // of the request in down->rx
+    uint64_t flags;
+    struct str details, failure;
+    struct str reply_body;
+    uint16_t reply_status;
+    struct str reply_headers; // further header lines of a local answer, each with CR LF
+
+    char *body;           // request body bytes: in down->rx or in `large`
+    uint32_t body_off, body_end; // unsent part of `body`
+    char *large;          // BUFFER_LARGE_BYTES for a long request body
+    uint64_t body_unread; // LENGTH: still to come from the client
+    uint64_t body_bytes_max; // 0: none
+    uint32_t res_off, res_end; // unsent part of up->rx
+    uint32_t res_head_len;
+    uint64_t res_unread;  // LENGTH: still to come from upstream
+    int pipe[2];          // splice; -1: none
+    uint32_t pipe_bytes;  // in the pipe
+
+    struct str host, path, original_path; // lower case without port; forwarded with query; as sent
+    struct str authority;                 // as forwarded
+    struct str xff, request_id, upstream_host;
+    struct header_patch *request_patches, *response_patches;
+    uint32_t n_request_patches, n_response_patches;
+    char service_time[24];
+    struct str tried[TRIES_MAX];
+    const struct endpoint *tried_endpoints[TRIES_MAX];
+    uint64_t upstream_ids[TRIES_MAX];
+    uint64_t upstream_id;
+    uint32_t n_upstream_ids;
+    struct address upstream_local, upstream_remote;
+    bool has_upstream_address;
+
+    int64_t begin_ns, begin_wall_ns, request_end_ns;
+    int64_t connect_begin_ns, connect_end_ns;
+    int64_t up_tx_begin_ns, up_tx_end_ns, up_rx_begin_ns, up_rx_body_ns, up_rx_end_ns;
+    int64_t down_tx_begin_ns, down_tx_end_ns, pool_wait_ns;
+    uint64_t bytes_received, bytes_sent;
+    uint64_t up_wire_sent, up_wire_received, down_wire_sent, down_wire_received;
+    uint64_t up_head_sent, up_head_received, down_head_sent, trailer_bytes;
+
+    struct direction to_up, to_down; // tunnel
+    struct h1_request req;
+    struct h1_response res;
+    struct room room;
+    struct header trailers[TRAILERS_KEPT];
+    uint32_t n_trailers;
+    struct h1_chunked req_chunked, res_chunked;
+    struct header req_headers[HEADERS_MAX], res_headers[HEADERS_MAX];
+};
+
+// A stream for the head that h1 has parsed in `parsed` (req of a spare stream), see downstream.c.
+struct stream *stream_create(struct worker *worker); // not yet tied to a connection
+void stream_discard(struct stream *stream);          // a spare one
+void stream_begin(struct stream *stream, struct downstream *down, uint32_t head_len);
+void stream_begin_tcp(struct stream *stream, struct downstream *down,
+                      const struct listener *listener);
+void stream_run(struct stream *stream);
+void stream_abort(struct stream *stream); // the client is gone: log, free; the caller closes `down`
+void stream_on_upstream(struct stream *stream); // an event on stream->up
+void stream_on_idle(struct stream *stream);     // no progress for the idle deadline
+void stream_on_half_close_over(struct stream *stream);
+// A request that could not even be parsed: answered, logged and the connection closed.
+void stream_refuse(struct stream *stream, struct downstream *down, enum h1_error error,
+                   uint16_t status, struct str details);
+
+void *stream_alloc(struct stream *stream, size_t bytes);
+struct str stream_copy(struct stream *stream, struct str text);
+
+// stream_reply.c: what we answer ourselves
+void stream_reply(struct stream *stream, uint16_t status, uint64_t flags, struct str details,
+                  struct str text);
+void stream_write_reply(struct stream *stream);
+// stream_head.c: heads into worker->scratch; 0: too large
+size_t stream_build_request_head(struct stream *stream, char *out, size_t cap);
+size_t stream_build_response_head(struct stream *stream, char *out, size_t cap);
+size_t stream_build_interim_head(struct stream *stream, char *out, size_t cap);
+void stream_prepare_request(struct stream *stream); // ids, x-forwarded-for, header operations
+void stream_prepare_response(struct stream *stream);
+// stream_body.c: bodies; false: a side failed and the stream has been told
+enum pump_result {
+    PUMP_WAIT,  // nothing more to do until an event
+    PUMP_DONE,  // this direction is complete
+    PUMP_YIELD, // used up its turn
+    PUMP_DOWN_FAILED,
+    PUMP_UP_FAILED,
+    PUMP_BAD_REQUEST,  // chunked framing of the request is broken
+    PUMP_BAD_RESPONSE,
+    PUMP_TOO_LARGE, // the request body is over its limit
+};
+enum pump_result stream_pump_request(struct stream *stream);
+enum pump_result stream_pump_response(struct stream *stream);
+enum pump_result stream_pump_tunnel(struct stream *stream);
+// Takes up body bytes that came with a head: [off, end) of the buffer.
+enum pump_result stream_take_request_bytes(struct stream *stream, uint32_t end);
+enum pump_result stream_take_response_bytes(struct stream *stream, uint32_t end);
+void stream_close_pipe(struct stream *stream);
+// stream_log.c
+void stream_log(struct stream *stream);
+void stream_fill_info(struct stream *stream, struct request_info *info);

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+// The data plane's inside: a worker thread and what it owns. Only code that runs in a worker may
+// touch these, but for the fields marked "shared".
+//
+// Glossary: *downstream* is the client's side, *upstream* the endpoint's. A *stream* is one request
+// with its response (or one TCP session); it exists from the end of the request's head until its log
+// line is written. A *slot* keeps what outlives a snapshot, see route/snapshot.h.
+#pragma once
+#include "base/check.h"
+#include "base/loop.h"
+#include "http/h1.h"
+#include "proxy/access_log.h"
+#include "proxy/limits.h"
+#include "proxy/proxy.h"
+#include "route/balance.h"
+#include "route/match.h"
+#include <errno.h>
+
+struct worker;
+struct stream;
+
+// ---- sockets ----
+
+// A non-blocking socket that is registered once, edge-triggered: the flags remember what the kernel
+// said until a short read or write takes it back, so the steady state needs no epoll_ctl.
+struct sock {
+    struct watch watch;
+    bool readable, writable;
+    bool peer_closed; // FIN seen (EPOLLRDHUP); bytes may still be readable
+    bool failed;      // reset or error
+};
+
+// > 0: bytes; 0: end of file; -EAGAIN: nothing now; other -errno: failed.
+ssize_t sock_recv(struct sock *sock, void *data, size_t cap);
+ssize_t sock_send(struct sock *sock, const void *data, size_t len);
+ssize_t sock_send2(struct sock *sock, struct str first, struct str second); // one system call
+void sock_note_events(struct sock *sock, uint32_t events);
+
+// ---- buffers ----
+
+struct free_node {
+    struct free_node *next;
+};
+struct free_pool { // LIFO, so that what is handed out is warm
+    struct free_node *first;
+    unsigned n, n_max;
+    size_t bytes;
+};
+void *pool_take(struct free_pool *pool);
+void pool_give(struct free_pool *pool, void *item);
+
+// ---- what outlives a snapshot ----
+
+struct endpoint_slot {
+    uint64_t identity;      // shared (relaxed); 0: unused
+    struct list idle;       // upstreams that wait, newest first
+    struct list in_use;     // in worker->slots_with_idle while `idle` is not empty
+    uint32_t n_idle, active;
+    uint64_t counters[ENDPOINT_COUNTER_COUNT]; // shared (relaxed)
+};
+struct cluster_slot {
+    uint64_t identity; // shared (relaxed)
+    struct balance_state balance;
+    uint64_t counters[CLUSTER_COUNTER_COUNT]; // shared (relaxed)
+};
+struct endpoint_page {
+    struct endpoint_slot slots[SLOTS_PER_PAGE];
+};
+struct cluster_page {
+    struct cluster_slot slots[SLOTS_PER_PAGE];
+};
+
+// A worker's hold on a snapshot: the current one, or an older one that streams still use.
+struct snapshot_hold {
+    struct snapshot *snapshot;
+    uint32_t n_streams;
+    bool is_current;
+};
+
+// ---- connections ----
+
+enum downstream_state {
+    DOWN_IDLE,   // between requests: no buffer
+    DOWN_HEAD,   // part of a head has come
+    DOWN_BUSY,   // a stream is running
+    DOWN_LINGER, // answered and shut: reads and drops so that the answer is not lost to a reset
+};
+
+struct downstream { // a client's connection; freed by downstream_close
+    struct sock sock;
+    struct worker *worker;
+    struct timer timer; // of the state it is in
+    struct list node;   // worker->downstreams
+    struct stream *stream;
+    char *rx;             // NULL while idle
+    uint32_t rx_cap;      // BUFFER_SMALL_BYTES or BUFFER_LARGE_BYTES
+    uint32_t rx_off, rx_end; // unread bytes
+    uint32_t scanned;     // of an incomplete head
+    uint32_t listener_slot;
+    uint32_t n_requests;
+    enum downstream_state state;
+    bool is_tcp;
+    bool close_after; // no further request on this connection
+    char *tx;         // rest of a head that did not fit the socket: owned (malloc), or NULL
+    uint32_t tx_off, tx_end;
+    int64_t head_begin_ns; // first byte of the head being read
+    int64_t accepted_ns, accepted_wall_ns;
+    uint64_t id;
+    struct address remote, local;
+};
+
+enum upstream_state { UP_CONNECTING, UP_BUSY, UP_IDLE };
+
+struct upstream { // a connection to an endpoint
+    struct sock sock;
+    struct worker *worker;
+    struct timer timer; // connect deadline, or idle deadline
+    struct list node;   // slot->idle while idle
+    struct endpoint_slot *slot;
+    uint64_t identity; // of the slot when it was opened; another one there: this connection is stale
+    struct stream *stream;
+    enum upstream_state state;
+    uint32_t n_requests;
+    char *rx; // BUFFER_LARGE_BYTES while busy
+    uint32_t rx_end;
+    char *tx; // rest of a head that did not fit: owned (malloc), or NULL
+    uint32_t tx_off, tx_end;
+    uint32_t idle_timeout_ms;
+    uint32_t requests_max;
+    int64_t connect_begin_ns, connect_end_ns;
+    uint64_t id;
+    struct address local, remote;
+};
+
+// ---- the worker ----
+
+struct accepting { // a listener as this worker serves it
+    struct watch watch;
+    struct worker *worker;
+    uint32_t slot;
+    bool is_open;
+    const struct listener *listener; // in the current snapshot; NULL: gone
+};
+
+struct worker {
+    struct loop loop;
+    struct proxy *proxy;
+    unsigned index;
+    struct snapshot_hold *hold; // of the current snapshot; NULL before the first
+    struct accepting **accepting; // by listener slot
+    uint32_t n_accepting;
+    struct list downstreams;
+    struct list ready; // streams that used up their turn
+    struct list slots_with_idle;
+    struct free_pool small, large, streams, connections, upstreams;
+    char *scratch; // SCRATCH_BYTES; never across a call that may build another head
+    int pipes[PIPES_KEPT][2];
+    unsigned n_pipes;
+    uint32_t n_downstreams;
+    bool is_draining;
+    uint64_t next_id;
+    uint64_t random[2];
+    struct access_log_channel *log; // NULL: off
+    struct timer log_timer;
+    int64_t date_s;       // second that `date` shows
+    char date[32];        // "Sun, 06 Nov 1994 08:49:37 GMT"
+    struct waker waker;
+    // shared
+    struct snapshot *_Atomic next; // mailbox: control puts, the worker takes
+    atomic_bool drain, stop;
+    atomic_uint open_downstreams;
+    uint64_t counters[PROXY_COUNTER_COUNT]; // relaxed
+    uint64_t classes[CODE_CLASSES];
+    uint64_t latency_buckets[LATENCY_BUCKETS], latency_sum_us, latency_count;
+    struct endpoint_page *_Atomic endpoint_pages[SLOT_PAGES_MAX];
+    struct cluster_page *_Atomic cluster_pages[SLOT_PAGES_MAX];
+};
+
+#define COUNT(counter, by)                                                                         \
+    __atomic_store_n(&(counter), (counter) + (uint64_t)(by), __ATOMIC_RELAXED)
+#define WORKER_COUNT(worker, id, by) COUNT((worker)->counters[PROXY_COUNTER_##id], by)
+
+void worker_init(struct worker *worker, struct proxy *proxy, unsigned index);
+void worker_fini(struct worker *worker);
+void worker_run(struct worker *worker); // the thread's whole life
+uint64_t worker_random(struct worker *worker);
+struct endpoint_slot *worker_endpoint_slot(struct worker *worker, const struct endpoint *endpoint);
+struct cluster_slot *worker_cluster_slot(struct worker *worker, const struct cluster *cluster);
+const struct listener *worker_listener(struct worker *worker, uint32_t slot); // NULL: gone
+void worker_release_hold(struct worker *worker, struct snapshot_hold *hold); // a stream ended
+struct str worker_date(struct worker *worker); // RFC 9110, 5.6.7, of now
+
+// ---- downstream.c, listener.c ----
+
+void accepting_open(struct worker *worker, const struct listener *listener, int fd);
+void accepting_close(struct worker *worker, struct accepting *accepting);
+void downstream_accept(struct worker *worker, const struct listener *listener, int fd,
+                       const struct address *remote);
+void downstream_close(struct downstream *down); // also ends its stream, logged as cut
+// The stream is over: next request, linger or close.
+void downstream_stream_done(struct downstream *down, bool keep_alive);
+// Sends; what does not fit is kept in tx. false: the connection failed.
+bool downstream_send(struct downstream *down, struct str head, struct str body, size_t *ret_body_sent);
+bool downstream_flush(struct downstream *down); // false: failed; see down->tx
+void downstream_drain(struct downstream *down);
+
+// ---- upstream.c ----
+
+// A pooled connection, or a new one that is connecting (state tells). NULL: *reterr_errno.
+struct upstream *upstream_acquire(struct worker *worker, const struct endpoint *endpoint,
+                                  const struct cluster *cluster, bool fresh, int *reterr_errno);
+void upstream_release(struct upstream *up); // back to its pool, or closed when it can't be reused
+void upstream_close(struct upstream *up);   // NULL is fine
+void upstream_close_stale(struct worker *worker, const struct snapshot *snapshot);
+void upstream_close_idle(struct worker *worker);
+
+// ---- proxy.c, called by workers ----
+
+int proxy_take_listener_fd(struct proxy *proxy, uint32_t slot, unsigned worker); // -1: none waits
+void proxy_unhold(struct proxy *proxy, struct snapshot *snapshot);
+const struct proxy_options *proxy_get_options(const struct proxy *proxy);
+void proxy_note_drained(struct proxy *proxy); // a draining worker's last connection ended
