@@ -19,5 +19,57 @@
     X(FIELD_REQUIRED,    "field-required",    DIAG_ERROR,   "A required field is missing.") \
     X(FIELD_VALUE,       "field-value",       DIAG_ERROR,   "The value is not among the allowed ones, out of range or malformed.") \
     X(FIELD_CONFLICT,    "field-conflict",    DIAG_ERROR,   "Fields that exclude each other are both given.") \
-    X(DUPLICATE_NAME,    "duplicate-name",    DIAG_ERROR,   "A name that must be unique within a list is given twice.")
+    X(DUPLICATE_NAME,    "duplicate-name",    DIAG_ERROR,   "A name that must be unique within a list is given twice.") \
+    /* services and listeners */ \
+    X(DANGLING_SERVICE,  "dangling-service",  DIAG_ERROR,   "A route names a Service that does not exist; its requests are answered 503.") \
+    X(DANGLING_PORT,     "dangling-port",     DIAG_ERROR,   "A route names a port that its Service does not have; its requests are answered 503.") \
+    X(NO_ENDPOINTS,      "no-endpoints",      DIAG_NOTE,    "A routed Service has no EndpointSlice, no Endpoints and no Pod; its requests are answered 503.") \
+    X(ENDPOINT_ADDRESS,  "endpoint-address",  DIAG_WARNING, "An endpoint's address is not an IP address; it gets no requests.") \
+    X(EXTERNAL_LOOP,     "external-loop",     DIAG_ERROR,   "A Service of type ExternalName leads back to itself; its requests are answered 503.") \
+    X(UPSTREAM_PROTOCOL, "upstream-protocol", DIAG_WARNING, "The backend speaks a protocol that this version cannot; its requests are answered 502.") \
+    X(NODEPORT_RANGE,    "nodeport-range",    DIAG_ERROR,   "A nodePort lies outside 30000-32767; it is not opened.") \
+    X(NODEPORT_CONFLICT, "nodeport-conflict", DIAG_ERROR,   "A nodePort is taken by an older Service; it is not opened for this one.") \
+    X(NODEPORT_PROTOCOL, "nodeport-protocol", DIAG_WARNING, "A nodePort is for UDP or SCTP; this version serves TCP alone.") \
+    X(NODEPORT_UNSET,    "nodeport-unset",    DIAG_NOTE,    "A Service of type NodePort gives no nodePort; none is allocated, so none is opened.") \
+    X(LISTENER_CONFLICT, "listener-conflict", DIAG_ERROR,   "The address is taken by a listener of another kind; this one is not opened.") \
+    X(TLS_NOT_SERVED,    "tls-not-served",    DIAG_WARNING, "The part needs TLS, which this version does not serve.") \
+    X(PROTOCOL_NOT_SERVED, "protocol-not-served", DIAG_WARNING, "The Gateway's server has a protocol that this version does not serve.") \
+    X(HOST_SHARED,       "host-shared",       DIAG_WARNING, "An Ingress and a VirtualService have the same host on one port; the VirtualService's routes come first.") \
+    /* Ingress */ \
+    X(CLASS_UNKNOWN,     "class-unknown",     DIAG_WARNING, "The Ingress names a class that does not exist; it is not served.") \
+    X(CLASS_OTHER,       "class-other",       DIAG_NOTE,    "The Ingress belongs to a class of another controller; it is not served here.") \
+    X(CLASS_MISSING,     "class-missing",     DIAG_WARNING, "The Ingress names no class and no class of ours is the default; it is not served.") \
+    X(CLASS_CONFLICT,    "class-conflict",    DIAG_WARNING, "The class annotation and spec.ingressClassName differ; the field counts.") \
+    X(CLASS_DEFAULTS,    "class-defaults",    DIAG_WARNING, "Several IngressClasses are marked as default; the newest counts.") \
+    X(STRICT_PATH,       "strict-path",       DIAG_ERROR,   "A path has characters that its pathType does not allow; the Ingress is not served.") \
+    X(DUPLICATE_PATH,    "duplicate-path",    DIAG_WARNING, "An older Ingress owns the same host, path and pathType; this one is ignored.") \
+    X(SHADOWED_PATH,     "shadowed-path",     DIAG_WARNING, "Every request that the path takes is taken by another one before it.") \
+    X(REGEX_MODE,        "regex-mode",        DIAG_WARNING, "Another Ingress turns all paths of the host into regular expressions without case.") \
+    X(RESOURCE_BACKEND,  "resource-backend",  DIAG_ERROR,   "The backend is a resource, not a Service; its requests are answered 503.") \
+    X(ANNOTATION_UNKNOWN, "annotation-unknown", DIAG_WARNING, "ingress-nginx has no such annotation; it has no effect.") \
+    X(ANNOTATION_VALUE,  "annotation-value",  DIAG_WARNING, "An annotation's value is malformed or out of range; the default is used.") \
+    X(ANNOTATION_NOT_SERVED, "annotation-not-served", DIAG_WARNING, "This version does not act on the annotation; it has no effect.") \
+    X(ANNOTATION_DENIES, "annotation-denies", DIAG_ERROR,   "The annotation guards the backend and this version does not act on it; the paths are answered 503 rather than left open.") \
+    X(ANNOTATION_REFUSED, "annotation-refused", DIAG_ERROR,  "The annotation cannot be accepted; the Ingress is not served.") \
+    X(ALIAS_CONFLICT,    "alias-conflict",    DIAG_WARNING, "A server-alias is the host of an Ingress or already an alias; it is ignored.") \
+    /* Istio */ \
+    X(GATEWAY_NOT_SELECTED, "gateway-not-selected", DIAG_NOTE, "The Gateway's selector does not fit this gateway's labels; it is not served here.") \
+    X(GATEWAY_UNBOUND,   "gateway-unbound",   DIAG_WARNING, "No VirtualService binds to the Gateway's server; everything there is answered 404.") \
+    X(UNKNOWN_GATEWAY,   "unknown-gateway",   DIAG_ERROR,   "A VirtualService names a Gateway that does not exist; it is not served there.") \
+    X(HOST_NOT_IN_GATEWAY, "host-not-in-gateway", DIAG_WARNING, "A VirtualService's host is none that the Gateway lists; it is not served there.") \
+    X(MESH_ONLY,         "mesh-only",         DIAG_NOTE,    "The VirtualService names no Gateway; it is for sidecars and has no effect here.") \
+    X(NOT_EXPORTED,      "not-exported",      DIAG_NOTE,    "exportTo does not include this gateway's namespace; the object has no effect here.") \
+    X(UNREACHABLE_ROUTE, "unreachable-route", DIAG_WARNING, "An earlier rule of the VirtualService takes every request; this rule is never reached.") \
+    X(REGEX_INVALID,     "regex-invalid",     DIAG_ERROR,   "A regular expression is malformed; the part that uses it is left out.") \
+    X(MATCH_NOT_SERVED,  "match-not-served",  DIAG_ERROR,   "A condition is one that this version cannot test; the match block is left out.") \
+    X(HEADER_VALUE,      "header-value",      DIAG_ERROR,   "A header's value holds a malformed command operator; the rule is left out.") \
+    X(REDIRECT_CODE,     "redirect-code",     DIAG_ERROR,   "The redirect code passes validation but gives no working route; the rule is left out.") \
+    X(UNKNOWN_SUBSET,    "unknown-subset",    DIAG_ERROR,   "A destination names a subset that no DestinationRule defines; its requests are answered 503.") \
+    X(UNKNOWN_DELEGATE,  "unknown-delegate",  DIAG_ERROR,   "A rule delegates to a VirtualService that does not exist; the rule is left out.") \
+    X(DELEGATE_INVALID,  "delegate-invalid",  DIAG_ERROR,   "A rule delegates to a VirtualService that cannot be a delegate; the rule is left out.") \
+    X(DELEGATE_CONFLICT, "delegate-conflict", DIAG_WARNING, "A delegate's match contradicts the root's; this pair is left out.") \
+    X(DELEGATE_UNUSED,   "delegate-unused",   DIAG_WARNING, "A VirtualService without hosts is nobody's delegate; it has no effect.") \
+    X(DR_DUPLICATE,      "dr-duplicate",      DIAG_WARNING, "Another DestinationRule of the host already sets this; the first counts.") \
+    X(DR_NAMESPACE,      "dr-namespace",      DIAG_WARNING, "The DestinationRule is in a namespace where it is not looked for.") \
+    X(DR_UNKNOWN_HOST,   "dr-unknown-host",   DIAG_WARNING, "The DestinationRule's host is no Service.")
 // clang-format on

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of this folder share during one compile. Control thread; lives for the call.
+#pragma once
+#include "base/map.h"
+#include "compile/compile.h"
+
+struct service_index;
+struct policy_index;
+
+struct compiler {
+    const struct store *store;
+    const struct compile_options *options;
+    const struct name_lookup *names; // NULL: no name outside the cluster has an address
+    struct snapshot_builder *builder;
+    struct arena *arena;   // the snapshot's: all that routes point to
+    struct arena *scratch; // of this compile alone
+    struct diags *diags;
+    struct service_index *services;
+    struct policy_index *policies; // DestinationRules
+    // Virtual hosts that VirtualServices fill: "<port>|<host>" -> const struct object * (the first).
+    struct map *gateway_hosts;
+    uint32_t suggestions_left; // candidates that "did you mean" may still look at
+};
+
+// A diagnostic about `object` at a place of it. `path` may be STR_NONE.
+struct diag *report(struct compiler *c, enum diag_code code, const struct object *object,
+                    uint32_t line, uint32_t col, struct str path, const char *format, ...)
+    __attribute__((format(printf, 7, 8)));
+// A field path, in scratch memory.
+struct str path_of(struct compiler *c, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+// "file:line:col Title", for messages about another object (scratch).
+struct str place_text(struct compiler *c, const struct object *object, uint32_t line, uint32_t col);
+// The same in the snapshot's arena: a route's origin.
+struct str origin_of(struct compiler *c, const struct object *object, uint32_t line, uint32_t col);
+// Hints "did you mean <kind> ns/x?" with the nearest object of the kind in `ns`, or with one of
+// that name in another namespace; without one, `fallback` (NULL: no hint).
+void hint_object(struct compiler *c, struct diag *diag, enum kind kind, struct str ns,
+                 struct str name, const char *fallback);
+
+// Joins texts in `arena`; much cheaper than printf where there are ten thousands.
+struct str join(struct arena *arena, const struct str *parts, size_t n);
+#define JOIN(arena, ...)                                                                           \
+    join((arena), (const struct str[]){__VA_ARGS__},                                               \
+         sizeof((const struct str[]){__VA_ARGS__}) / sizeof(struct str))
+enum { NUMBER_TEXT_MAX = 21 };
+struct str number_text(uint64_t value, char out[NUMBER_TEXT_MAX]);
+
+// The address that is really opened for a port as manifests name it.
+struct address listen_address(const struct compiler *c, const struct address *bind, uint16_t port);
