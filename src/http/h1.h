@@ -65,7 +65,7 @@ struct h1_request {
     struct str method;
     enum http_method method_id;
     struct str target; // as sent: origin-form, or "*"; of absolute-form the part from the path on ("/" when empty)
-    struct str path;   // target without query; as sent (not normalised)
+    struct str path;   // target without query; as sent (not normalised); empty for CONNECT
     struct str query;  // behind '?', without it; see has_query
     bool has_query;
     struct str authority; // Host as sent, or of absolute-form (which wins, RFC 9112, 3.2.2); CONNECT: its target
@@ -75,18 +75,19 @@ struct h1_request {
     bool is_upgrade;      // Connection: upgrade and an Upgrade header, HTTP/1.1
     bool expects_continue;
     bool te_trailers;
-    enum body_kind body; // NONE, LENGTH or CHUNKED
+    enum body_kind body; // NONE (also Content-Length: 0), LENGTH or CHUNKED
     uint64_t content_length;
     struct header_list headers; // items and cap set by the caller before parsing
 };
 
 struct h1_response {
-    uint16_t status;
+    uint16_t status; // 100 to 599
     uint8_t minor;
     struct str reason;
     bool keep_alive;
     bool is_upgrade; // 101
-    // By RFC 9112, 6.3 for the request it answers: NONE for HEAD, 1xx, 204, 304 and 2xx to CONNECT
+    // By RFC 9112, 6.3 for the request it answers: NONE for HEAD, 1xx, 204, 304, 2xx to CONNECT and
+    // a length of 0
     enum body_kind body;
     uint64_t content_length; // as sent, also for HEAD; see has_content_length
     bool has_content_length;
@@ -108,18 +109,19 @@ enum h1_status h1_parse_response(struct h1_response *res, enum http_method reque
 enum h1_chunk_event {
     H1_CHUNK_MORE,    // all of *ret_used consumed, nothing to show
     H1_CHUNK_DATA,    // *ret_data is body (a slice of `data`)
-    H1_CHUNK_TRAILER, // one trailer field: *ret_name, *ret_data
+    H1_CHUNK_TRAILER, // one trailer field: *ret_name, *ret_data; good until the next call
     H1_CHUNK_END,     // the body is complete; *ret_used stops right behind it
-    H1_CHUNK_ERROR,
+    H1_CHUNK_ERROR,   // see chunked->error; for good
 };
+enum { H1_CHUNK_LINE_MAX = 1024 }; // extensions of a size line; a trailer line
 struct h1_chunked {
     uint8_t state;
     uint8_t n_trailers;
-    uint16_t line_len;       // of the line being collected
-    uint32_t trailer_bytes;
-    uint64_t left;           // of the current chunk
+    uint16_t line_len;      // bytes of the extensions or of the trailer line so far
+    uint32_t trailer_bytes; // of all trailer lines; at most 8 KiB
+    uint64_t left;          // of the current chunk; while its size is read: the size so far
     enum h1_error error;
-    char line[1024];         // a size line with its extension, or a trailer line, that came in pieces
+    char line[H1_CHUNK_LINE_MAX + 2]; // a trailer line that came in pieces, with CR LF
 };
 void h1_chunked_init(struct h1_chunked *chunked);
 enum h1_chunk_event h1_chunked_next(struct h1_chunked *chunked, const char *data, size_t len,
