@@ -12,7 +12,8 @@ enum node_type { NODE_NULL, NODE_SCALAR, NODE_MAP, NODE_LIST };
 struct node {
     enum node_type type;
     bool is_quoted;     // a scalar in quotes or a block scalar: a string whatever it looks like
-    uint32_t line, col; // 1-based; of a scalar its first character, of a map its first key
+    uint32_t line, col; // 1-based, in characters; a scalar's first one (or its quote), a map's
+                        // first key, an alias's anchor
     union {
         struct str scalar; // decoded bytes (UTF-8)
         struct {
@@ -38,12 +39,13 @@ struct doc_error {
 };
 
 // Parses the one document in `text` (without or with its leading `---`); an empty one (comments
-// only) yields NULL and true. Nodes live in `arena`; lines count from `first_line`. On failure
-// false and *reterr_error.
+// only, or null) yields NULL and true. Nodes live in `arena`; lines count from `first_line`. On
+// failure false and *reterr_error.
 bool doc_parse(struct arena *arena, struct str text, uint32_t first_line, struct node **ret_root,
                struct doc_error *reterr_error);
 
-// Cuts a stream into documents at lines that begin with `---` (YAML forbids these anywhere else).
+// Cuts a stream into documents before `---` lines and behind `...` lines (YAML forbids these
+// anywhere else); directives stay with the `---` that follows them. A part may be empty of content.
 // false at the end. *cursor starts at 0, *line at 1; *ret_line is the first line of the part.
 bool doc_split(struct str stream, size_t *cursor, uint32_t *line, struct str *ret_part,
                uint32_t *ret_line);
