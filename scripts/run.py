@@ -76,7 +76,7 @@ def manual(port, node_port):
 
 def start_gateway(binary, port, node_port):
     """Starts the gateway and returns it with its ready line, or ends with what it complained about."""
-    argv = [binary, "run", "-f", str(ROOT / "examples/quickstart"), "--bind", "127.0.0.1",
+    argv = ["setpriv", "--pdeathsig", "TERM", binary, "run", "-f", str(ROOT / "examples/quickstart"), "--bind", "127.0.0.1",
             "--port-map", f"80={port}", "--port-map", f"{NODE_PORT}={node_port}"]
     admin = free_port("127.0.0.1", 15000)
     argv += ["--admin", f"127.0.0.1:{admin}"]
@@ -117,7 +117,7 @@ def main():
             if not is_free(host, port):
                 sys.exit(f"run: {host}:{port} is in use, and examples/quickstart expects httpbin there")
             processes.append(subprocess.Popen(
-                ["/usr/bin/python3", "-m", "gunicorn", "--worker-class", "gthread", "--threads", "8",
+                ["setpriv", "--pdeathsig", "TERM", "/usr/bin/python3", "-m", "gunicorn", "--worker-class", "gthread", "--threads", "8",
                  "--keep-alive", "60", "--log-level", "error", "--bind", f"{host}:{port}", "httpbin:app"],
                 start_new_session=True, cwd=os.path.expanduser("~")))
         for (host, port), process in zip(HTTPBINS, list(processes)):

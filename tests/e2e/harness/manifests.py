@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Manifests as a test needs them. JSON is YAML, so what is generated here is plain JSON documents."""
+
+import json
+
+
+def documents(*objects):
+    """One text of several documents; strings are taken as they are."""
+    return "\n---\n".join(x if isinstance(x, str) else json.dumps(x) for x in objects) + "\n"
+
+
+def metadata(name, namespace="default", **more):
+    return {"name": name, "namespace": namespace, **more}
+
+
+def endpoint_slice(service, upstream, number=0, ready=True, namespace="default", port_name=""):
+    host, port = (upstream.host, upstream.port) if hasattr(upstream, "host") else upstream
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": metadata(f"{service}-{number}", namespace,
+                             labels={"kubernetes.io/service-name": service}),
+        "addressType": "IPv4",
+        "ports": [{"name": port_name, "port": port, "protocol": "TCP"}],
+        "endpoints": [{"addresses": [host], "conditions": {"ready": ready}}],
+    }
+
+
+def service(name, *upstreams, port=80, namespace="default", **spec):
+    """A Service and an EndpointSlice for each upstream (each listens on a port of its own)."""
+    head = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(name, namespace),
+        "spec": {"ports": [{"port": port, "protocol": "TCP"}], **spec},
+    }
+    slices = [endpoint_slice(name, up, i, namespace=namespace) for i, up in enumerate(upstreams)]
+    return documents(head, *slices).rstrip("\n")
+
+
+def backend(name, port=80):
+    return {"service": {"name": name, "port": {"number": port}}}
+
+
+def path(value, name, port=80, kind="Prefix"):
+    return {"path": value, "pathType": kind, "backend": backend(name, port)}
+
+
+def ingress(name, *rules, annotations=None, namespace="default", default=None, **spec):
+    """`rules` are (host or None, path, path, ...)."""
+    text = []
+    for host, *paths in rules:
+        rule = {"http": {"paths": paths}}
+        if host:
+            rule["host"] = host
+        text.append(rule)
+    spec = dict(spec)
+    if text:
+        spec["rules"] = text
+    if default:
+        spec["defaultBackend"] = backend(default)
+    short = {f"nginx.ingress.kubernetes.io/{k}": v for k, v in (annotations or {}).items()}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": metadata(name, namespace, **({"annotations": short} if short else {})),
+        "spec": spec,
+    }
+
+
+def gateway(name, *hosts, port=80, namespace="default"):
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "Gateway",
+        "metadata": metadata(name, namespace),
+        "spec": {
+            "selector": {"istio": "ingressgateway"},
+            "servers": [{"port": {"number": port, "name": f"http-{port}", "protocol": "HTTP"},
+                         "hosts": list(hosts)}],
+        },
+    }
+
+
+def virtual_service(name, host, *http, gateways=("gateway",), namespace="default"):
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": metadata(name, namespace),
+        "spec": {"hosts": [host], "gateways": list(gateways), "http": list(http)},
+    }
+
+
+def route(*destinations, **rule):
+    """An http rule; destinations are (service, weight) or service."""
+    many = len(destinations) > 1
+    out = []
+    for item in destinations:
+        name, weight = item if isinstance(item, tuple) else (item, None)
+        out.append({"destination": {"host": name, "port": {"number": 80}},
+                    **({"weight": weight} if many else {})})
+    return {**rule, "route": out}
+
+
+def one_route(*upstreams, **rule):
+    """The usual case of a protocol test: every request of test.example goes to these upstreams."""
+    return documents(service("test", *upstreams), gateway("gateway", "test.example"),
+                     virtual_service("test", "test.example", route("test", **rule)))
