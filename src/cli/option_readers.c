@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/option_readers.h"
+#include "base/check.h"
+#include <sched.h>
+#include <stdlib.h>
+
+enum { WORKERS_MAX = 256 };
+
+static void *place_of(struct options *options, const struct option_row *row)
+{
+    return (char *)options + row->offset;
+}
+
+// The array with room for one more; arrays grow by one, for they are as long as a command line.
+static void *grown(void *items, size_t n, size_t item_bytes)
+{
+    void *more = realloc(items, (n + 1) * item_bytes);
+    CHECK(more != NULL);
+    return more;
+}
+
+static bool refuse(struct buf *reterr, struct str value, const char *allowed)
+{
+    buf_printf(reterr, "\"%.*s\" is not %s", STR_ARG(value), allowed);
+    return false;
+}
+
+bool read_text(struct options *options, const struct option_row *row, struct str value,
+               struct buf *reterr)
+{
+    if (value.len == 0) {
+        buf_printf(reterr, "needs a value (%s)", row->argument);
+        return false;
+    }
+    *(struct str *)place_of(options, row) = value;
+    return true;
+}
+
+bool read_switch(struct options *options, const struct option_row *row, struct str value,
+                 struct buf *reterr)
+{
+    (void)value;
+    (void)reterr;
+    *(bool *)place_of(options, row) = true;
+    return true;
+}
+
+bool read_count(struct options *options, const struct option_row *row, struct str value,
+                struct buf *reterr)
+{
+    uint64_t number;
+    if (!str_to_u64(value, row->max, &number) || number < row->min) {
+        buf_printf(reterr, "\"%.*s\" is not a number from %llu to %llu", STR_ARG(value),
+                   (unsigned long long)row->min, (unsigned long long)row->max);
+        return false;
+    }
+    *(uint32_t *)place_of(options, row) = (uint32_t)number;
+    return true;
+}
+
+bool read_port(struct options *options, const struct option_row *row, struct str value,
+               struct buf *reterr)
+{
+    uint64_t number;
+    if (!str_to_u64(value, UINT16_MAX, &number))
+        return refuse(reterr, value, "a port (0 to 65535; 0: the kernel chooses)");
+    *(uint16_t *)place_of(options, row) = (uint16_t)number;
+    return true;
+}
+
+static bool parse_bytes(struct str value, uint64_t *ret_bytes)
+{
+    static const struct {
+        struct str suffix;
+        unsigned shift;
+    } units[] = {
+        {{"KiB", 3}, 10}, {{"MiB", 3}, 20}, {{"GiB", 3}, 30},
+        {{"Ki", 2}, 10},  {{"Mi", 2}, 20},  {{"Gi", 2}, 30},
+    };
+    unsigned shift = 0;
+    for (size_t i = 0; i < sizeof units / sizeof *units && shift == 0; i++) {
+        if (str_has_suffix(value, units[i].suffix)) {
+            shift = units[i].shift;
+            value = str_upto(value, value.len - units[i].suffix.len);
+        }
+    }
+    uint64_t number;
+    if (!str_to_u64(value, UINT64_MAX >> shift, &number))
+        return false;
+    *ret_bytes = number << shift;
+    return true;
+}
+
+static bool parse_bytes_of(const struct option_row *row, struct str value, uint64_t *ret_bytes,
+                           struct buf *reterr)
+{
+    if (!parse_bytes(value, ret_bytes))
+        return refuse(reterr, value, "a number of bytes (1048576, 1024Ki or 1Mi)");
+    if (*ret_bytes >= row->min && *ret_bytes <= row->max)
+        return true;
+    buf_printf(reterr, "\"%.*s\" is not within %llu and %llu bytes", STR_ARG(value),
+               (unsigned long long)row->min, (unsigned long long)row->max);
+    return false;
+}
+
+bool read_bytes(struct options *options, const struct option_row *row, struct str value,
+                struct buf *reterr)
+{
+    return parse_bytes_of(row, value, place_of(options, row), reterr);
+}
+
+bool read_bytes32(struct options *options, const struct option_row *row, struct str value,
+                  struct buf *reterr)
+{
+    CHECK(row->max <= UINT32_MAX);
+    uint64_t bytes;
+    if (!parse_bytes_of(row, value, &bytes, reterr))
+        return false;
+    *(uint32_t *)place_of(options, row) = (uint32_t)bytes;
+    return true;
+}
+
+// Go's durations, as Kubernetes and Istio write them: numbers with a unit each, largest first or
+// not ("1h30m", "1.5s"); a plain 0 needs none.
+static bool parse_duration(struct str text, uint64_t *ret_ms)
+{
+    if (str_is(text, "0")) {
+        *ret_ms = 0;
+        return true;
+    }
+    double total = 0;
+    size_t i = 0;
+    while (i < text.len) {
+        double number = 0, scale = 1;
+        size_t digits = 0;
+        bool in_fraction = false;
+        for (; i < text.len; i++) {
+            char c = text.ptr[i];
+            if (c == '.' && !in_fraction) {
+                in_fraction = true;
+                continue;
+            }
+            if (c < '0' || c > '9')
+                break;
+            if (++digits > 15)
+                return false;
+            number = number * 10 + (c - '0');
+            scale *= in_fraction ? 10 : 1;
+        }
+        struct str unit = str_from(text, i);
+        double unit_ms = str_has_prefix(unit, STR("ms"))  ? 1
+                         : str_has_prefix(unit, STR("s")) ? 1000
+                         : str_has_prefix(unit, STR("m")) ? 60000
+                         : str_has_prefix(unit, STR("h")) ? 3600000
+                                                          : 0;
+        if (digits == 0 || unit_ms == 0)
+            return false;
+        i += unit_ms == 1 ? 2 : 1;
+        total += number / scale * unit_ms;
+    }
+    if (text.len == 0 || total > UINT32_MAX)
+        return false;
+    *ret_ms = (uint64_t)(total + 0.5);
+    return true;
+}
+
+bool read_duration(struct options *options, const struct option_row *row, struct str value,
+                   struct buf *reterr)
+{
+    uint64_t ms;
+    if (!parse_duration(value, &ms))
+        return refuse(reterr, value, "a duration (500ms, 45s, 1m30s, 1h)");
+    if (ms < row->min || ms > row->max) {
+        buf_printf(reterr, "\"%.*s\" is not within %llu ms and %llu ms", STR_ARG(value),
+                   (unsigned long long)row->min, (unsigned long long)row->max);
+        return false;
+    }
+    *(uint32_t *)place_of(options, row) = (uint32_t)ms;
+    return true;
+}
+
+bool read_ip(struct options *options, const struct option_row *row, struct str value,
+             struct buf *reterr)
+{
+    if (!address_parse_ip(value, place_of(options, row)))
+        return refuse(reterr, value, "an IP address (0.0.0.0, 127.0.0.1, ::)");
+    return true;
+}
+
+bool read_path(struct options *options, const struct option_row *row, struct str value,
+               struct buf *reterr)
+{
+    if (value.len == 0) {
+        buf_printf(reterr, "needs a value (%s)", row->argument);
+        return false;
+    }
+    options->paths = grown(options->paths, options->n_paths, sizeof *options->paths);
+    options->paths[options->n_paths++] = value.ptr; // argv's: NUL-terminated
+    return true;
+}
+
+bool read_port_map(struct options *options, const struct option_row *row, struct str value,
+                   struct buf *reterr)
+{
+    (void)row;
+    struct str rest = value, part;
+    do {
+        if (!str_next(&rest, ',', &part))
+            part = STR_NONE;
+        ptrdiff_t at = str_index(part, '=');
+        uint64_t from, to;
+        if (at < 0 || !str_to_u64(str_upto(part, (size_t)at), UINT16_MAX, &from) || from == 0 ||
+            !str_to_u64(str_from(part, (size_t)at + 1), UINT16_MAX, &to))
+            return refuse(reterr, value, "of the form FROM=TO with ports (80=8080)");
+        for (size_t i = 0; i < options->n_port_maps; i++) {
+            if (options->port_maps[i].from == from) {
+                buf_printf(reterr, "port %u is mapped twice", (unsigned)from);
+                return false;
+            }
+        }
+        options->port_maps =
+            grown(options->port_maps, options->n_port_maps, sizeof *options->port_maps);
+        options->port_maps[options->n_port_maps++] =
+            (struct port_map){(uint16_t)from, (uint16_t)to};
+    } while (rest.len > 0);
+    return true;
+}
+
+bool read_labels(struct options *options, const struct option_row *row, struct str value,
+                 struct buf *reterr)
+{
+    (void)row;
+    struct str rest = value, part;
+    do {
+        if (!str_next(&rest, ',', &part))
+            part = STR_NONE;
+        ptrdiff_t at = str_index(part, '=');
+        if (at <= 0)
+            return refuse(reterr, value, "of the form KEY=VALUE[,KEY=VALUE...]");
+        struct str key = str_upto(part, (size_t)at), text = str_from(part, (size_t)at + 1);
+        options->labels = grown(options->labels, options->n_labels, sizeof *options->labels);
+        // struct text promises a NUL behind the value.
+        char *copies = malloc(key.len + text.len + 2);
+        CHECK(copies != NULL);
+        memcpy(copies, key.ptr, key.len);
+        copies[key.len] = '\0';
+        memcpy(copies + key.len + 1, text.ptr, text.len);
+        copies[key.len + 1 + text.len] = '\0';
+        options->labels[options->n_labels++] = (struct text_pair){
+            .key = {.ptr = copies, .len = (uint32_t)key.len},
+            .value = {.ptr = copies + key.len + 1, .len = (uint32_t)text.len},
+        };
+    } while (rest.len > 0);
+    return true;
+}
+
+bool read_admin(struct options *options, const struct option_row *row, struct str value,
+                struct buf *reterr)
+{
+    (void)row;
+    options->has_admin = !str_is(value, "none") && !str_is(value, "off");
+    if (options->has_admin && !address_parse(value, &options->admin))
+        return refuse(reterr, value, "ADDR:PORT (127.0.0.1:15000) or none");
+    return true;
+}
+
+bool read_workers(struct options *options, const struct option_row *row, struct str value,
+                  struct buf *reterr)
+{
+    uint64_t number;
+    if (!str_to_u64(value, WORKERS_MAX, &number)) {
+        (void)row;
+        buf_printf(reterr, "\"%.*s\" is not a number from 0 to %d (0: one a core)", STR_ARG(value),
+                   WORKERS_MAX);
+        return false;
+    }
+    if (number == 0) { // the cores that this process may use, not those of the machine
+        cpu_set_t set;
+        number = sched_getaffinity(0, sizeof set, &set) == 0 ? (uint64_t)CPU_COUNT(&set) : 1;
+        if (number > WORKERS_MAX)
+            number = WORKERS_MAX;
+    }
+    options->proxy.n_workers = (unsigned)number;
+    return true;
+}
+
+bool read_log_level(struct options *options, const struct option_row *row, struct str value,
+                    struct buf *reterr)
+{
+    (void)row;
+    char name[16];
+    if (value.len >= sizeof name)
+        return refuse(reterr, value, "error, warning, info or debug");
+    memcpy(name, value.ptr, value.len);
+    name[value.len] = '\0';
+    if (!log_level_parse(name, &options->log_level))
+        return refuse(reterr, value, "error, warning, info or debug");
+    return true;
+}

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/options.h"
+#include "base/check.h"
+#include "cli/option_readers.h"
+#include <stdlib.h>
+
+#define AT(member) offsetof(struct options, member)
+#define MS(seconds) ((uint64_t)(seconds)*1000)
+#define DAY_MS MS(86400)
+
+// clang-format off
+static const struct option_row rows[] = {
+    // What is served.
+    {"filename", 'f', "PATH", NULL, FOR_MODEL, read_path, 0, 0, 0,
+     "A manifest (YAML or JSON, several documents a file) or a folder of them, watched for changes; `-` is standard input. Repeatable."},
+    {"labels", 0, "KEY=VALUE,...", NULL, FOR_MODEL, read_labels, 0, 0, 0,
+     "This gateway's labels: an Istio Gateway is served when its selector is satisfied by them. Without this option every Gateway is served."},
+    {"namespace", 0, "NS", "istio-system", FOR_MODEL, read_text, AT(compile.ns), 0, 0,
+     "The namespace of this gateway."},
+    {"ingress-controller", 0, "NAME", "sluicegate.io/ingress-controller", FOR_MODEL, read_text, AT(compile.ingress_controller), 0, 0,
+     "The `spec.controller` of the IngressClasses that are served here."},
+    {"ingress-class", 0, "NAME", NULL, FOR_MODEL, read_text, AT(compile.ingress_class), 0, 0,
+     "Serves the Ingresses of this class alone."},
+    {"http-port", 0, "PORT", "80", FOR_MODEL, read_port, AT(compile.http_port), 0, 0,
+     "The port where Ingress is served over HTTP."},
+    {"https-port", 0, "PORT", "443", FOR_MODEL, read_port, AT(compile.https_port), 0, 0,
+     "The port where Ingress is served over HTTPS."},
+    {"port-map", 0, "FROM=TO", NULL, FOR_MODEL, read_port_map, 0, 0, 0,
+     "Opens port TO where a manifest names port FROM (`80=8080`; 0: the kernel chooses); needed for ports below 1024 without privilege. Repeatable, or a list with commas."},
+    {"bind", 0, "ADDR", "0.0.0.0", FOR_MODEL, read_ip, AT(compile.bind), 0, 0,
+     "The address that listeners are opened on."},
+    {"cluster-domain", 0, "DOMAIN", "cluster.local", FOR_MODEL, read_text, AT(compile.cluster_domain), 0, 0,
+     "The domain that the cluster's Service names end in."},
+    {"merge-slashes", 0, NULL, NULL, FOR_MODEL, read_switch, AT(compile.merge_slashes), 0, 0,
+     "Takes several slashes in a row in a request's path as one."},
+    {"body-limit", 0, "BYTES", "0", FOR_MODEL, read_bytes, AT(compile.body_bytes_max), 0, UINT64_MAX,
+     "The largest request body where no annotation says otherwise (413 above it); 0: no limit."},
+    {"json", 0, NULL, NULL, FOR_CHECK | FOR_DUMP, read_switch, AT(json), 0, 0,
+     "Prints JSON instead of text."},
+
+    // What the proxy does.
+    {"workers", 0, "N", "0", FOR_RUN, read_workers, 0, 0, 0,
+     "Worker threads; 0: one for each core this process may use."},
+    {"pin-workers", 0, NULL, NULL, FOR_RUN, read_switch, AT(proxy.pin_workers), 0, 0,
+     "Ties each worker to a core."},
+    {"server-header", 0, "TEXT", "istio-envoy", FOR_RUN, read_text, AT(proxy.server_header), 0, 0,
+     "The `server` header of responses."},
+    {"access-log", 0, "PATH|-|off", "-", FOR_RUN, read_text, AT(access_log), 0, 0,
+     "Where a line a request goes: a file, `-` for standard output, or `off`. SIGUSR1 reopens a file."},
+    {"access-log-format", 0, "FORMAT|json", NULL, FOR_RUN, read_text, AT(access_log_format), 0, 0,
+     "The form of the line: a format with operators such as `%RESPONSE_CODE%`, `json`, or a JSON object of formats. Default: Istio's text format."},
+    {"admin", 0, "ADDR:PORT", "127.0.0.1:15000", FOR_RUN, read_admin, 0, 0, 0,
+     "Where /ready, /live, /metrics, /config_dump, /clusters and /logging are served; `none` or `off`: nowhere; port 0: the kernel chooses (the log names it)."},
+    {"max-connections", 0, "N", "50000", FOR_RUN, read_count, AT(proxy.connections_max), 1, 10000000,
+     "Client connections a worker holds at once; one more is closed. Lowered to what the limit of open files allows."},
+    {"max-header-bytes", 0, "BYTES", "60Ki", FOR_RUN, read_bytes32, AT(proxy.head_bytes_max), 1024, 1048576,
+     "The largest head of a request (431 above it)."},
+    {"max-target-bytes", 0, "BYTES", "16Ki", FOR_RUN, read_bytes32, AT(proxy.target_bytes_max), 128, 1048576,
+     "The longest request target (414 above it)."},
+    {"max-headers", 0, "N", "100", FOR_RUN, read_count, AT(proxy.headers_max), 1, HEADERS_MAX,
+     "The most header fields in a request (431 above it)."},
+    {"request-head-timeout", 0, "DURATION", "60s", FOR_RUN, read_duration, AT(proxy.request_head_timeout_ms), 1, DAY_MS,
+     "From the first byte of a request's head to its end."},
+    {"keepalive-timeout", 0, "DURATION", "75s", FOR_RUN, read_duration, AT(proxy.keepalive_timeout_ms), 1, DAY_MS,
+     "How long a client's connection may wait for its next request."},
+    {"idle-timeout", 0, "DURATION", "300s", FOR_RUN, read_duration, AT(proxy.stream_idle_timeout_ms), 1, DAY_MS,
+     "How long a request may pass without a byte in either direction."},
+    {"tunnel-timeout", 0, "DURATION", "1h", FOR_RUN, read_duration, AT(proxy.tunnel_idle_timeout_ms), 1, DAY_MS,
+     "The same for upgraded (WebSocket) and TCP connections."},
+    {"connect-timeout", 0, "DURATION", "10s", FOR_RUN, read_duration, AT(proxy.connect_timeout_ms), 1, DAY_MS,
+     "For opening a connection to an endpoint, where no manifest names another."},
+    {"upstream-idle-timeout", 0, "DURATION", "60s", FOR_RUN, read_duration, AT(proxy.upstream_idle_timeout_ms), 1, DAY_MS,
+     "How long an unused connection to an endpoint is kept, where no manifest names another."},
+    {"linger-timeout", 0, "DURATION", "2s", FOR_RUN, read_duration, AT(proxy.linger_timeout_ms), 1, DAY_MS,
+     "How long the rest of a request is read and dropped after an early answer."},
+    {"drain-timeout", 0, "DURATION", "45s", FOR_RUN, read_duration, AT(drain_timeout_ms), 0, DAY_MS,
+     "How long requests and tunnels may go on after SIGTERM or SIGINT."},
+    {"dns-server", 0, "ADDR:PORT,...", NULL, FOR_RUN, read_text, AT(dns_server), 0, 0,
+     "Asks these servers instead of the system's for names outside the cluster."},
+    {"log-level", 0, "LEVEL", "info", FOR_RUN, read_log_level, 0, 0, 0,
+     "error, warning, info or debug; /logging of the admin server changes it while running."},
+
+    // docs
+    {"dir", 0, "DIR", NULL, FOR_DOCS, read_text, AT(docs_dir), 0, 0,
+     "Writes every page to this folder."},
+    {"check", 0, NULL, NULL, FOR_DOCS, read_switch, AT(docs_check), 0, 0,
+     "With --dir: writes nothing, exits 1 when a page in the folder differs from what would be written."},
+};
+// clang-format on
+enum { N_ROWS = sizeof rows / sizeof *rows };
+
+static const struct option_row *find_row(unsigned subcommand, struct str name)
+{
+    for (size_t i = 0; i < N_ROWS; i++) {
+        if (rows[i].subcommands & subcommand && str_is(name, rows[i].name))
+            return &rows[i];
+    }
+    return NULL;
+}
+
+static const struct option_row *find_letter(unsigned subcommand, char letter)
+{
+    for (size_t i = 0; i < N_ROWS; i++) {
+        if (rows[i].subcommands & subcommand && rows[i].letter && rows[i].letter == letter)
+            return &rows[i];
+    }
+    return NULL;
+}
+
+static void report_unknown(unsigned subcommand, struct str name, struct buf *reterr)
+{
+    buf_printf(reterr, "unknown option --%.*s", STR_ARG(name));
+    struct str names[N_ROWS + 1];
+    size_t n = 0;
+    for (size_t i = 0; i < N_ROWS; i++) {
+        if (rows[i].subcommands & subcommand)
+            names[n++] = str_of(rows[i].name);
+    }
+    names[n++] = STR("help");
+    struct str nearest = diag_nearest(name, names, n);
+    if (nearest.len > 0)
+        buf_printf(reterr, "; did you mean --%.*s?", STR_ARG(nearest));
+}
+
+static void set_defaults(struct options *options)
+{
+    proxy_options_default(&options->proxy);
+    for (size_t i = 0; i < N_ROWS; i++) {
+        struct buf error = {0};
+        if (rows[i].preset)
+            CHECK(rows[i].read(options, &rows[i], str_of(rows[i].preset), &error));
+    }
+}
+
+static void add_word(struct options *options, const char *word)
+{
+    const char **more = realloc(options->words, (options->n_words + 1) * sizeof *more);
+    CHECK(more != NULL);
+    options->words = more;
+    options->words[options->n_words++] = word;
+}
+
+// One step over argv: *at stands on an argument that begins with '-'; moves behind it and its
+// value.
+static enum options_result parse_option(struct options *options, unsigned subcommand, int argc,
+                                        char *const *argv, int *at, struct buf *reterr)
+{
+    struct str argument = str_of(argv[(*at)++]);
+    if (str_is(argument, "--help") || str_is(argument, "-h"))
+        return OPTIONS_HELP;
+    bool is_long = str_has_prefix(argument, STR("--"));
+    struct str name = str_from(argument, 2), value = STR_NONE;
+    bool has_value = false;
+    const struct option_row *row;
+    if (is_long) {
+        ptrdiff_t equals = str_index(name, '=');
+        if (equals >= 0) {
+            value = str_from(name, (size_t)equals + 1);
+            name = str_upto(name, (size_t)equals);
+            has_value = true;
+        }
+        row = find_row(subcommand, name);
+        if (!row) {
+            report_unknown(subcommand, name, reterr);
+            return OPTIONS_ERROR;
+        }
+    } else {
+        row = find_letter(subcommand, argument.ptr[1]);
+        if (!row) {
+            buf_printf(reterr, "unknown option %.*s", STR_ARG(argument));
+            return OPTIONS_ERROR;
+        }
+        has_value = name.len > 0; // -fPATH
+        value = name;
+    }
+    if (row->argument == NULL && has_value) {
+        buf_printf(reterr, "--%s takes no value", row->name);
+        return OPTIONS_ERROR;
+    }
+    if (row->argument != NULL && !has_value) {
+        if (*at == argc) {
+            buf_printf(reterr, "--%s needs a value (%s)", row->name, row->argument);
+            return OPTIONS_ERROR;
+        }
+        value = str_of(argv[(*at)++]);
+    }
+    struct buf why = {0};
+    bool is_read = row->read(options, row, value, &why);
+    if (!is_read)
+        buf_printf(reterr, "--%s: %.*s", row->name, STR_ARG(buf_str(&why)));
+    buf_fini(&why);
+    return is_read ? OPTIONS_OK : OPTIONS_ERROR;
+}
+
+enum options_result options_parse(struct options *options, unsigned subcommand, size_t words_max,
+                                  int argc, char *const *argv, struct buf *reterr)
+{
+    *options = (struct options){0};
+    set_defaults(options);
+    for (int at = 0; at < argc;) {
+        if (argv[at][0] == '-' && argv[at][1] != '\0') {
+            enum options_result result = parse_option(options, subcommand, argc, argv, &at, reterr);
+            if (result != OPTIONS_OK)
+                return result;
+            continue;
+        }
+        if (options->n_words == words_max) {
+            buf_printf(reterr, "unexpected argument \"%s\"%s%s", argv[at],
+                       subcommand & FOR_MODEL ? "; did you mean -f " : "",
+                       subcommand & FOR_MODEL ? argv[at] : "");
+            return OPTIONS_ERROR;
+        }
+        add_word(options, argv[at++]);
+    }
+    if (subcommand & FOR_MODEL && options->n_paths == 0) {
+        buf_add_text(reterr, "nothing to read: name a manifest or a folder with -f PATH");
+        return OPTIONS_ERROR;
+    }
+    options->compile.port_maps = options->port_maps;
+    options->compile.n_port_maps = (uint32_t)options->n_port_maps;
+    options->compile.labels = options->labels;
+    options->compile.n_labels = (uint32_t)options->n_labels;
+    return OPTIONS_OK;
+}
+
+void options_fini(struct options *options)
+{
+    for (size_t i = 0; i < options->n_labels; i++)
+        free((char *)options->labels[i].key.ptr); // key and value are one allocation
+    free(options->labels);
+    free(options->port_maps);
+    free(options->paths);
+    free(options->words);
+    *options = (struct options){0};
+}
+
+// "-f, --filename PATH"
+static void print_form(const struct option_row *row, struct buf *out)
+{
+    if (row->letter)
+        buf_printf(out, "-%c, ", row->letter);
+    buf_printf(out, "--%s", row->name);
+    if (row->argument)
+        buf_printf(out, " %s", row->argument);
+}
+
+// Adds `text` without its backquotes, broken at `width` columns, each line behind `indent` blanks.
+static void print_wrapped(const char *text, int indent, size_t width, struct buf *out)
+{
+    size_t column = 0;
+    struct str rest = str_of(text), word;
+    while (str_next(&rest, ' ', &word)) {
+        if (column == 0 || column + 1 + word.len > width) {
+            buf_printf(out, "%s%*s", column ? "\n" : "", indent, "");
+            column = 0;
+        } else {
+            buf_add_char(out, ' ');
+            column++;
+        }
+        for (size_t i = 0; i < word.len; i++) {
+            if (word.ptr[i] != '`')
+                buf_add_char(out, word.ptr[i]);
+        }
+        column += word.len;
+    }
+    buf_add_char(out, '\n');
+}
+
+void options_print_help(unsigned subcommand, struct buf *out)
+{
+    for (size_t i = 0; i < N_ROWS; i++) {
+        if (!(rows[i].subcommands & subcommand))
+            continue;
+        buf_add_text(out, "  ");
+        print_form(&rows[i], out);
+        if (rows[i].preset)
+            buf_printf(out, "  (default %s)", rows[i].preset);
+        buf_add_char(out, '\n');
+        print_wrapped(rows[i].sentence, 8, 84, out);
+    }
+}
+
+void options_print_reference(unsigned subcommand, struct buf *out)
+{
+    bool is_first = true;
+    for (size_t i = 0; i < N_ROWS; i++) {
+        if (!(rows[i].subcommands & subcommand))
+            continue;
+        if (is_first)
+            buf_add_text(out, "| option | default | meaning |\n|---|---|---|\n");
+        is_first = false;
+        buf_add_text(out, "| `");
+        struct buf form = {0};
+        print_form(&rows[i], &form);
+        for (size_t k = 0; k < form.len; k++) { // a bar would end the table's cell
+            if (form.data[k] == '|')
+                buf_add_char(out, '\\');
+            buf_add_char(out, form.data[k]);
+        }
+        buf_fini(&form);
+        buf_printf(out, "` | %s%s%s | %s |\n", rows[i].preset ? "`" : "",
+                   rows[i].preset ? rows[i].preset : "", rows[i].preset ? "`" : "",
+                   rows[i].sentence);
+    }
+}
