@@ -6,9 +6,10 @@
 
 struct balance_state { // one a worker and cluster; zeroed at first
     uint32_t cursor;
-    uint32_t n_credits;    // weighted round robin: smooth weights, by endpoint index
-    int64_t *credits;      // owned; freed by balance_state_fini
-    uint64_t generation;   // of the snapshot the credits belong to
+    uint32_t n_credits;      // weighted round robin: smooth weights, by endpoint index
+    int64_t *credits;        // owned; freed by balance_state_fini
+    uint64_t generation;     // of the snapshot that was served last
+    uint32_t endpoints_hash; // of the cluster that the credits belong to
 };
 void balance_state_fini(struct balance_state *state);
 
@@ -16,12 +17,14 @@ struct balance_view {
     uint64_t random, random2;
     uint32_t (*active)(void *arg, const struct endpoint *endpoint); // requests in flight there
     void *arg;
-    const struct endpoint *const *tried; // endpoints of this request's failed tries: avoided if others are left
+    const struct endpoint *const
+        *tried; // endpoints of this request's failed tries: avoided if others are left
     unsigned n_tried;
 };
 
 struct balance_policy {
     const char *name, *doc;
+    // Of at least two endpoints; passes over view->tried unless that is all of them.
     const struct endpoint *(*pick)(const struct cluster *cluster, struct balance_state *state,
                                    const struct balance_view *view, uint64_t generation);
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Building a snapshot. Control thread. compile adds listeners, virtual hosts, routes and clusters in
-// any order and seals; sealing sorts what must be reproducible, builds the indexes and hands out
-// slots. Strings given are copied unless they lie in builder_arena() or said otherwise.
+// Building a snapshot. Control thread. compile adds listeners, virtual hosts, routes and clusters
+// in any order and seals; sealing sorts what must be reproducible, builds the indexes and hands out
+// slots. Strings given are copied; what a route points to must lie in builder_arena().
 #pragma once
 #include "route/registry.h"
 
@@ -9,16 +9,19 @@ struct snapshot_builder;
 
 struct snapshot_builder *builder_create(struct registry *registry);
 void builder_destroy(struct snapshot_builder *builder); // without sealing; NULL is fine
-struct arena *builder_arena(struct snapshot_builder *builder); // the snapshot's: routes' parts go here
+struct arena *
+builder_arena(struct snapshot_builder *builder); // the snapshot's: routes' parts go here
 
 // A cluster of that name, found or made; fill in while `*ret_is_new`. Endpoints added twice with
 // the same address count once.
-struct cluster *builder_cluster(struct snapshot_builder *builder, struct str name, bool *ret_is_new);
+struct cluster *builder_cluster(struct snapshot_builder *builder, struct str name,
+                                bool *ret_is_new);
 void builder_add_endpoint(struct snapshot_builder *builder, struct cluster *cluster,
                           const struct address *address, uint32_t weight);
 
 struct builder_listener;
-// Found or made by (kind, bind). A second kind on the same bind: NULL (a conflict; the caller reports).
+// Found or made by (kind, bind). A second kind on the same bind: NULL (a conflict; the caller
+// reports).
 struct builder_listener *builder_listener(struct snapshot_builder *builder, enum listener_kind kind,
                                           const struct address *bind, uint16_t port,
                                           struct str origin);
@@ -31,6 +34,7 @@ struct builder_vhost *builder_vhost(struct builder_listener *listener, struct st
                                     bool is_one_label);
 // Routes keep the order of adding as rank. `route` is copied; what it points to is not and must lie
 // in builder_arena().
+// The copy may be changed until it is sealed; sealing copies once more.
 struct route *builder_add_route(struct builder_vhost *vhost, const struct route *route);
 // NULL: the pattern is wrong (message, offset). Shared by (pattern, flags) through the registry.
 const struct regex *builder_regex(struct snapshot_builder *builder, struct str pattern,

@@ -5,8 +5,8 @@
 #include "route/snapshot.h"
 
 struct request_view { // borrowed for the call
-    struct str host;      // lower case, without port (uri_split_authority)
-    struct str path;      // normalised, without query
+    struct str host;  // lower case, without port (uri_split_authority)
+    struct str path;  // normalised, without query
     struct str query;
     struct str method, scheme, authority; // authority as sent
     const struct header_list *headers;

@@ -13,10 +13,16 @@ enum { REGEX_IGNORE_CASE = 1, REGEX_GROUPS_MAX = 10 };
 struct regex *regex_compile(struct str pattern, unsigned flags, char *reterr_message,
                             size_t reterr_size, size_t *reterr_offset);
 void regex_destroy(struct regex *regex);
+// Translates to machine code for the uses that are named; without it a match is interpreted.
+// Control thread, before workers use it that way: sealing a snapshot does it for all in it.
+enum { REGEX_FOR_WHOLE = 1, REGEX_FOR_SEARCH = 2 };
+void regex_prepare(const struct regex *regex, unsigned uses);
 // The whole subject must match.
 bool regex_matches_whole(const struct regex *regex, struct str subject);
 // Somewhere in the subject, from `start`. ret_groups[0] is the match; groups that took no part are
 // STR_NONE. Returns the number of groups filled (<= n_groups), 0: no match.
 unsigned regex_search(const struct regex *regex, struct str subject, size_t start,
                       struct str *ret_groups, unsigned n_groups);
+bool regex_finds(const struct regex *regex, struct str subject); // as regex_search, yes or no
 struct str regex_pattern(const struct regex *regex);
+unsigned regex_flags(const struct regex *regex);

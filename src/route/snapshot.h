@@ -22,9 +22,9 @@
 
 struct endpoint {
     struct address address;
-    uint32_t slot;      // of (address, transport): clusters that share an address share its pool
-    uint32_t weight;    // >= 1
-    struct str text;    // "ip:port"
+    uint32_t slot;   // of (address, transport): clusters that share an address share its pool
+    uint32_t weight; // >= 1
+    struct str text; // "ip:port"
 };
 
 enum balancer { BALANCE_LEAST_REQUEST, BALANCE_ROUND_ROBIN, BALANCE_RANDOM };
@@ -35,13 +35,15 @@ struct cluster {
     enum balancer balancer;
     bool is_missing; // the route names a service, port or subset that does not exist: 503 NC
     bool is_unserved_protocol; // the upstream speaks what this version cannot: 502
-    bool has_weights; // endpoints differ in weight
+    bool has_weights;          // endpoints differ in weight
     uint32_t n_endpoints;
     struct endpoint *endpoints;
     uint64_t total_weight;
     uint32_t connect_timeout_ms;
     uint32_t idle_timeout_ms;             // of a pooled connection
     uint32_t requests_per_connection_max; // 0: no limit
+    uint32_t
+        endpoints_hash; // of addresses and weights: balancer state survives what leaves it alone
 };
 
 // ---- routes ----
@@ -56,14 +58,15 @@ struct string_matcher {
 
 struct match;
 struct request_view; // route/match.h
-struct match_type { // one a file in route/match/, listed in route/match/list.h
+struct match_type {  // one a file in route/match/, listed in route/match/list.h
     const char *name, *doc;
     bool (*eval)(const struct match *match, const struct request_view *request);
     void (*dump)(const struct match *match, struct buf *out);
 };
 struct match { // a condition beside the path
     const struct match_type *type;
-    struct str name; // of a header or query parameter
+    struct str name;   // of a header (lower case) or query parameter
+    uint8_t header_id; // enum header_id of `name`
     struct string_matcher value;
 };
 
@@ -71,14 +74,15 @@ enum path_kind {
     PATH_ANY,
     PATH_EXACT,
     PATH_PREFIX_STRING,  // "/foo" takes "/foobar"
-    PATH_PREFIX_SEGMENT, // "/foo" takes "/foo" and "/foo/bar", not "/foobar"; a trailing '/' was cut
+    PATH_PREFIX_SEGMENT, // "/foo" takes "/foo" and "/foo/bar", not "/foobar"; a trailing '/' was
+                         // cut
     PATH_REGEX,          // anchored as its API says (the pattern carries its own anchors)
 };
 
 struct header_op {
     enum header_op_kind { HEADER_SET, HEADER_ADD, HEADER_REMOVE } kind;
-    struct str name;             // lower case
-    const struct format *value;  // SET, ADD
+    struct str name;            // lower case
+    const struct format *value; // SET, ADD
 };
 struct header_ops {
     uint32_t n;
@@ -90,13 +94,14 @@ enum rewrite_kind {
     REWRITE_PREFIX,  // the matched prefix is replaced by `text`
     REWRITE_FULL,    // the whole path is replaced by `text`
     REWRITE_REGEX,   // every occurrence of `regex` is replaced by `text` with \1 groups (Istio)
-    REWRITE_CAPTURE, // the whole path is replaced by `text` with $1..$9 of the route's own regex (ingress-nginx)
+    REWRITE_CAPTURE, // the whole path is replaced by `text` with $1..$9 of the route's own regex
+                     // (ingress-nginx)
 };
 struct rewrite {
     enum rewrite_kind kind;
     struct str text;
     const struct regex *regex;
-    bool drops_query;    // REWRITE_CAPTURE, REWRITE_FULL: `text` carries a query of its own
+    bool drops_query;     // REWRITE_CAPTURE, REWRITE_FULL: `text` carries a query of its own
     struct str authority; // new Host; empty: unchanged
 };
 
@@ -106,10 +111,11 @@ struct redirect {
     uint16_t port;           // 0: see below
     bool port_from_listener;
     bool has_path;
-    struct str path;           // replaces the path (its own query replaces the request's)
+    struct str path; // replaces the path (its own query replaces the request's)
     bool has_prefix_rewrite;
     struct str prefix_rewrite; // replaces the matched prefix
     bool cut_trailing_slash;   // ingress-nginx's ssl-redirect
+    bool drops_query;          // the request's query is not carried over
 };
 
 struct target {
@@ -121,7 +127,7 @@ struct target {
 enum route_action { ROUTE_FORWARD, ROUTE_REDIRECT, ROUTE_RESPOND };
 
 struct route {
-    uint32_t rank; // position in its virtual host: the lowest that fits wins
+    uint32_t rank;             // position in its virtual host: the lowest that fits wins
     uint8_t path_kind, action; // enum path_kind, enum route_action
     bool path_ignore_case;
     uint16_t n_matches, n_targets;
@@ -130,7 +136,7 @@ struct route {
     const struct match *matches;
     const struct target *targets; // FORWARD; weights add up to total_weight
     uint32_t total_weight;
-    uint32_t timeout_ms; // whole exchange from the end of the request; 0: none
+    uint32_t timeout_ms;           // whole exchange from the end of the request; 0: none
     const struct rewrite *rewrite; // NULL: none
     struct str name;               // %ROUTE_NAME%; empty: unnamed
     struct header_ops request_ops, response_ops;
@@ -143,11 +149,13 @@ struct route {
 
 struct path_index; // route/path_index.h
 
+// Sealing lays a virtual host out as one run of cache lines: this struct, the pointers to its
+// routes, its name, the paths, the routes, each followed by its targets.
 struct vhost {
-    struct str name; // "httpbin.example.com", "*.example.com", "*"
-    const struct path_index *index;
-    uint32_t n_routes;
+    struct str name;                   // "httpbin.example.com", "*.example.com", "*"
     const struct route *const *routes; // by rank
+    const struct path_index *index;    // NULL: few routes, looked at one after the other
+    uint32_t n_routes;
     bool is_one_label; // a wildcard that takes one label only (Ingress)
 };
 
@@ -157,15 +165,15 @@ struct host_table; // route/host_table.h
 
 enum listener_kind { LISTENER_HTTP, LISTENER_TCP };
 struct listener {
-    struct str name;     // "http 0.0.0.0:80"
-    uint32_t slot;       // of (kind, bind address)
+    struct str name; // "http 0.0.0.0:80"
+    uint32_t slot;   // of (kind, bind address)
     enum listener_kind kind;
-    struct address bind; // what is really opened (after --bind and --port-map)
-    uint16_t port;       // as named in the manifest
+    struct address bind;            // what is really opened (after --bind and --port-map)
+    uint16_t port;                  // as named in the manifest
     const struct host_table *hosts; // HTTP
     uint32_t n_vhosts;
     const struct vhost *const *vhosts; // HTTP: for dump, sorted by name
-    const struct cluster *cluster;  // TCP
+    const struct cluster *cluster;     // TCP
     struct str origin;
 };
 
@@ -174,7 +182,7 @@ struct snapshot {
     int64_t built_wall_ns;
     uint32_t n_listeners, n_clusters;
     const struct listener *listeners;
-    const struct cluster *const *clusters; // sorted by name
+    const struct cluster *const *clusters;      // sorted by name
     uint32_t n_cluster_slots, n_endpoint_slots; // array sizes that hold every slot in here
     // By endpoint slot: which identity holds it in this snapshot (0: none). A worker's pool whose
     // identity is no longer in its slot is closed.

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/check.h"
+#include "route/builder_parts.h"
+#include <stdlib.h>
+
+enum { FIRST_SLAB = 8, SLAB_MAX = 128 };
+
+struct snapshot_builder *builder_create(struct registry *registry)
+{
+    struct snapshot_builder *builder = calloc(1, sizeof(*builder));
+    CHECK(builder);
+    builder->registry = registry;
+    builder->arena = arena_create(0);
+    builder->scratch = arena_create(0);
+    builder->clusters = map_create();
+    builder->listeners = map_create();
+    builder->next_slab = FIRST_SLAB;
+    return builder;
+}
+
+void builder_destroy(struct snapshot_builder *builder)
+{
+    if (!builder)
+        return;
+    for (uint32_t i = 0; i < builder->regexes.n; i++)
+        registry_release_regex(builder->registry, builder->regexes.items[i]);
+    free(builder->regexes.items);
+    size_t cursor = 0;
+    struct str key;
+    void *listener;
+    while (map_next(builder->listeners, &cursor, &key, &listener)) {
+        map_destroy(((struct builder_listener *)listener)->vhosts[0]);
+        map_destroy(((struct builder_listener *)listener)->vhosts[1]);
+    }
+    map_destroy(builder->listeners);
+    map_destroy(builder->clusters);
+    arena_destroy(builder->scratch);
+    arena_destroy(builder->arena); // NULL once sealed
+    free(builder);
+}
+
+struct arena *builder_arena(struct snapshot_builder *builder)
+{
+    return builder->arena;
+}
+
+// Room for one element more in an array that lives in an arena (what it outgrows stays there).
+static void *grow(struct arena *arena, void *items, uint32_t n, uint32_t *cap, size_t size)
+{
+    if (n < *cap)
+        return items;
+    *cap = *cap ? *cap * 2 : 2;
+    void *larger = arena_alloc(arena, *cap * size);
+    if (n)
+        memcpy(larger, items, n * size);
+    return larger;
+}
+
+// ---- clusters ----
+
+static struct cluster_cell *new_cell(struct snapshot_builder *builder)
+{
+    if (builder->n_cells == 0) {
+        uint32_t n = builder->next_slab;
+        char *slab = arena_zalloc(builder->arena,
+                                  n * sizeof(struct cluster_cell) + _Alignof(struct cluster_cell));
+        slab += -(uintptr_t)slab % _Alignof(struct cluster_cell);
+        builder->cells = (struct cluster_cell *)slab;
+        builder->n_cells = n;
+        if (builder->next_slab < SLAB_MAX)
+            builder->next_slab *= 2;
+    }
+    builder->n_cells--;
+    return builder->cells++;
+}
+
+struct cluster *builder_cluster(struct snapshot_builder *builder, struct str name, bool *ret_is_new)
+{
+    struct cluster_cell *cell = map_find(builder->clusters, name);
+    *ret_is_new = !cell;
+    if (!cell) {
+        cell = new_cell(builder);
+        cell->cluster.name = arena_str(builder->arena, name);
+        map_put(builder->clusters, cell->cluster.name, cell);
+    }
+    return &cell->cluster;
+}
+
+void builder_add_endpoint(struct snapshot_builder *builder, struct cluster *cluster,
+                          const struct address *address, uint32_t weight)
+{
+    struct cluster_cell *cell = (struct cluster_cell *)cluster;
+    cell->added.items = grow(builder->scratch, cell->added.items, cell->added.n, &cell->added.cap,
+                             sizeof(*cell->added.items));
+    uint32_t order = cell->added.n++;
+    cell->added.items[order] = (struct added_endpoint){*address, weight ? weight : 1, order};
+}
+
+// ---- listeners, virtual hosts, routes ----
+
+struct str address_key(const struct address *address, uint16_t port, uint8_t kind,
+                       char out[ADDRESS_KEY_MAX])
+{
+    size_t ip_len = address->family == AF_INET6 ? 16 : 4;
+    memcpy(out, &kind, 1);
+    memcpy(out + 1, &address->family, 1);
+    memcpy(out + 2, &address->port, 2);
+    memcpy(out + 4, &port, 2);
+    memcpy(out + 6, address->ip, ip_len);
+    return (struct str){out, 6 + ip_len};
+}
+
+struct builder_listener *builder_listener(struct snapshot_builder *builder, enum listener_kind kind,
+                                          const struct address *bind, uint16_t port,
+                                          struct str origin)
+{
+    // Port 0 asks the kernel for any: those are apart by the manifest's port.
+    char bytes[ADDRESS_KEY_MAX];
+    struct str key = address_key(bind, bind->port ? 0 : port, 0, bytes);
+    struct builder_listener *listener = map_find(builder->listeners, key);
+    if (listener)
+        return listener->listener.kind == kind ? listener : NULL;
+    listener = ARENA_NEW(builder->scratch, struct builder_listener);
+    listener->builder = builder;
+    listener->vhosts[0] = map_create();
+    listener->vhosts[1] = map_create();
+    char text[ADDRESS_TEXT_MAX];
+    address_format(bind, text);
+    listener->listener = (struct listener){
+        .name = arena_printf(builder->arena, "%s %s", kind == LISTENER_HTTP ? "http" : "tcp", text),
+        .kind = kind,
+        .bind = *bind,
+        .port = port,
+        .origin = arena_str(builder->arena, origin),
+    };
+    key.ptr = arena_copy(builder->scratch, key.ptr, key.len);
+    map_put(builder->listeners, key, listener);
+    return listener;
+}
+
+void builder_listener_set_cluster(struct builder_listener *listener, struct cluster *cluster)
+{
+    listener->listener.cluster = cluster;
+}
+
+struct builder_vhost *builder_vhost(struct builder_listener *listener, struct str name,
+                                    bool is_one_label)
+{
+    is_one_label = is_one_label && str_has_prefix(name, STR("*."));
+    struct map *vhosts = listener->vhosts[is_one_label];
+    struct builder_vhost *vhost = map_find(vhosts, name);
+    if (vhost)
+        return vhost;
+    struct arena *scratch = listener->builder->scratch;
+    vhost = ARENA_NEW(scratch, struct builder_vhost);
+    vhost->builder = listener->builder;
+    vhost->name = arena_str(scratch, name);
+    vhost->is_one_label = is_one_label;
+    map_put(vhosts, vhost->name, vhost);
+    return vhost;
+}
+
+struct route *builder_add_route(struct builder_vhost *vhost, const struct route *route)
+{
+    struct arena *scratch = vhost->builder->scratch;
+    struct route *copy = arena_copy(scratch, route, sizeof(*route));
+    copy->rank = vhost->n_routes;
+    vhost->routes = grow(scratch, vhost->routes, vhost->n_routes, &vhost->cap, sizeof(copy));
+    vhost->routes[vhost->n_routes++] = copy;
+    return copy;
+}
+
+const struct regex *builder_regex(struct snapshot_builder *builder, struct str pattern,
+                                  unsigned flags, char *reterr_message, size_t reterr_size,
+                                  size_t *reterr_offset)
+{
+    uint32_t hold;
+    const struct regex *regex = registry_acquire_regex(builder->registry, pattern, flags, &hold,
+                                                       reterr_message, reterr_size, reterr_offset);
+    if (!regex)
+        return NULL;
+    struct regex_holds *holds = &builder->regexes;
+    if (holds->n == holds->cap) {
+        holds->cap = holds->cap ? holds->cap * 2 : 16;
+        holds->items = realloc(holds->items, holds->cap * sizeof(*holds->items));
+        CHECK(holds->items);
+    }
+    holds->items[holds->n++] = hold;
+    return regex;
+}

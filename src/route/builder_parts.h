@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the builder leaves behind in a snapshot for snapshot_destroy, and the pieces that seal.c and
+// builder.c share. Control thread; for these files only.
+#pragma once
+#include "base/map.h"
+#include "route/builder.h"
+
+struct regex_holds { // snapshot.released
+    uint32_t n, cap;
+    uint32_t *items; // of registry_acquire_regex
+};
+
+struct added_endpoint {
+    struct address address;
+    uint32_t weight;
+    uint32_t order; // of adding
+};
+
+// A cluster's place in the snapshot: one line for itself, and room behind it for two endpoints, for
+// most have no more.
+enum { NEAR_ENDPOINTS = 2 };
+struct cluster_cell {
+    struct cluster cluster;
+    union {
+        struct endpoint near[NEAR_ENDPOINTS]; // once sealed
+        struct {                              // until then; in the scratch arena
+            struct added_endpoint *items;
+            uint32_t n, cap;
+        } added;
+    };
+} __attribute__((aligned(64)));
+
+struct builder_vhost {
+    struct snapshot_builder *builder;
+    struct str name;
+    bool is_one_label;
+    struct route **routes;
+    uint32_t n_routes, cap;
+};
+
+struct builder_listener {
+    struct snapshot_builder *builder;
+    struct listener listener;
+    struct map *vhosts[2]; // by is_one_label: name -> struct builder_vhost
+};
+
+struct snapshot_builder {
+    struct registry *registry;
+    struct arena *arena;        // becomes the snapshot's
+    struct arena *scratch;      // dies with the builder
+    struct map *clusters;       // name -> struct cluster_cell
+    struct map *listeners;      // canonical bind -> struct builder_listener
+    struct cluster_cell *cells; // free ones of the newest slab
+    uint32_t n_cells, next_slab;
+    struct regex_holds regexes; // heap until sealed
+};
+
+// Bytes that are equal for equal addresses; in `out`.
+enum { ADDRESS_KEY_MAX = 24 };
+struct str address_key(const struct address *address, uint16_t port, uint8_t kind,
+                       char out[ADDRESS_KEY_MAX]);

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: Apache-2.0
+// builder_seal: from what was added in any order to the snapshot that workers read. Sorts, hands
+// out slots, lays out virtual hosts for the cache and builds the indexes. Control thread.
+#include "base/check.h"
+#include "base/clock.h"
+#include "route/builder_parts.h"
+#include "route/host_table.h"
+#include "route/path_index.h"
+#include <stdlib.h>
+
+struct identities { // by slot; heap until their number is known
+    uint64_t *items;
+    uint32_t n, cap;
+};
+
+static void set_identity(struct identities *identities, uint32_t slot, uint64_t identity)
+{
+    if (slot >= identities->cap) {
+        uint32_t cap = identities->cap ? identities->cap : 64;
+        while (cap <= slot)
+            cap *= 2;
+        identities->items = realloc(identities->items, cap * sizeof(*identities->items));
+        CHECK(identities->items);
+        memset(identities->items + identities->cap, 0,
+               (cap - identities->cap) * sizeof(*identities->items));
+        identities->cap = cap;
+    }
+    identities->items[slot] = identity;
+    if (slot >= identities->n)
+        identities->n = slot + 1;
+}
+
+struct seal {
+    struct snapshot_builder *builder;
+    struct registry *registry;
+    struct arena *arena;
+    struct snapshot *snapshot;
+    struct identities cluster_identities, endpoint_identities;
+};
+
+static char *align(char *at, size_t to)
+{
+    return at + (-(uintptr_t)at & (to - 1));
+}
+
+static size_t align_size(size_t size, size_t to)
+{
+    return (size + to - 1) & ~(to - 1);
+}
+
+// ---- clusters ----
+
+static int compare_addresses(const struct address *a, const struct address *b)
+{
+    if (a->family != b->family)
+        return a->family < b->family ? -1 : 1;
+    int order = memcmp(a->ip, b->ip, a->family == AF_INET6 ? 16 : 4);
+    return order ? order : (a->port > b->port) - (a->port < b->port);
+}
+
+static int compare_added(const void *a, const void *b)
+{
+    const struct added_endpoint *x = a, *y = b;
+    int order = compare_addresses(&x->address, &y->address);
+    return order ? order : (x->order > y->order) - (x->order < y->order);
+}
+
+// Sorts by address and keeps the first of each that was added; returns their number.
+static uint32_t sort_endpoints(struct added_endpoint *added, uint32_t n)
+{
+    if (n < 2)
+        return n;
+    qsort(added, n, sizeof(*added), compare_added);
+    uint32_t kept = 1;
+    for (uint32_t i = 1; i < n; i++) {
+        if (compare_addresses(&added[i].address, &added[kept - 1].address) != 0)
+            added[kept++] = added[i];
+    }
+    return kept;
+}
+
+static void seal_endpoint(struct seal *seal, struct cluster *cluster, struct endpoint *endpoint,
+                          const struct added_endpoint *added)
+{
+    char key_bytes[ADDRESS_KEY_MAX], text[ADDRESS_TEXT_MAX];
+    struct str key = address_key(&added->address, 0, 0, key_bytes);
+    uint64_t identity;
+    endpoint->address = added->address;
+    endpoint->weight = added->weight;
+    endpoint->slot = registry_acquire_slot(seal->registry, SLOT_ENDPOINT, key, &identity);
+    size_t len = address_format(&added->address, text);
+    endpoint->text = arena_str(seal->arena, (struct str){text, len});
+    set_identity(&seal->endpoint_identities, endpoint->slot, identity);
+    cluster->total_weight += added->weight;
+    cluster->endpoints_hash =
+        (uint32_t)hash_seeded(key.ptr, key.len, cluster->endpoints_hash + added->weight);
+}
+
+static void seal_cluster(struct seal *seal, struct cluster_cell *cell)
+{
+    struct cluster *cluster = &cell->cluster;
+    uint64_t identity;
+    cluster->slot = registry_acquire_slot(seal->registry, SLOT_CLUSTER, cluster->name, &identity);
+    set_identity(&seal->cluster_identities, cluster->slot, identity);
+
+    struct added_endpoint *added = cell->added.items; // shares its room with near[]
+    uint32_t n = sort_endpoints(added, cell->added.n);
+    memset(cell->near, 0, sizeof(cell->near));
+    cluster->n_endpoints = n;
+    cluster->endpoints =
+        n <= NEAR_ENDPOINTS ? cell->near : ARENA_ARRAY(seal->arena, struct endpoint, n);
+    cluster->total_weight = 0;
+    cluster->has_weights = false;
+    cluster->endpoints_hash = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        seal_endpoint(seal, cluster, &cluster->endpoints[i], &added[i]);
+        if (added[i].weight != added[0].weight)
+            cluster->has_weights = true;
+    }
+}
+
+static int compare_clusters(const void *a, const void *b)
+{
+    const struct cluster *const *x = a, *const *y = b;
+    return str_compare((*x)->name, (*y)->name);
+}
+
+static void seal_clusters(struct seal *seal)
+{
+    uint32_t n = (uint32_t)map_count(seal->builder->clusters), i = 0;
+    struct cluster **clusters = ARENA_ARRAY(seal->arena, struct cluster *, n);
+    size_t cursor = 0;
+    struct str name;
+    void *value;
+    while (map_next(seal->builder->clusters, &cursor, &name, &value)) {
+        struct cluster_cell *cell = value;
+        cell->cluster.name = name;
+        clusters[i++] = &cell->cluster;
+    }
+    qsort(clusters, n, sizeof(struct cluster *), compare_clusters);
+    for (i = 0; i < n; i++)
+        seal_cluster(seal, (struct cluster_cell *)clusters[i]);
+    seal->snapshot->clusters = (const struct cluster *const *)clusters;
+    seal->snapshot->n_clusters = n;
+}
+
+// ---- virtual hosts ----
+
+// The order of things in a virtual host's run of memory, first to measure and then to fill it.
+// Everything that a request with one route looks at lies in a few neighbouring lines.
+struct layout {
+    size_t routes; // array of pointers
+    size_t name;   // then the paths
+    size_t bodies; // the routes, each with its targets behind it
+    size_t bytes;
+};
+
+static size_t route_bytes(const struct route *route)
+{
+    return align_size(sizeof(*route) + route->n_targets * sizeof(struct target), VHOST_UNIT);
+}
+
+static struct layout lay_out(const struct builder_vhost *vhost)
+{
+    struct layout layout;
+    layout.routes = sizeof(struct vhost);
+    layout.name = layout.routes + vhost->n_routes * sizeof(struct route *);
+    size_t end = layout.name + vhost->name.len;
+    for (uint32_t i = 0; i < vhost->n_routes; i++)
+        end += vhost->routes[i]->path.len;
+    layout.bodies = align_size(end, VHOST_UNIT);
+    layout.bytes = layout.bodies;
+    for (uint32_t i = 0; i < vhost->n_routes; i++)
+        layout.bytes += route_bytes(vhost->routes[i]);
+    return layout;
+}
+
+static struct str put_text(char **at, struct str text)
+{
+    struct str copy = {*at, text.len};
+    if (text.len)
+        *at = mempcpy(*at, text.ptr, text.len);
+    return copy;
+}
+
+static void prepare_regexes(const struct route *route)
+{
+    if (route->path_regex)
+        regex_prepare(route->path_regex, REGEX_FOR_SEARCH);
+    if (route->rewrite && route->rewrite->regex)
+        regex_prepare(route->rewrite->regex, REGEX_FOR_SEARCH);
+    for (uint32_t i = 0; i < route->n_matches; i++) {
+        if (route->matches[i].value.regex)
+            regex_prepare(route->matches[i].value.regex, REGEX_FOR_WHOLE);
+    }
+}
+
+static struct vhost *seal_vhost(struct seal *seal, const struct builder_vhost *from, char *room,
+                                const struct layout *layout)
+{
+    struct vhost *vhost = (struct vhost *)room;
+    const struct route **routes = (const struct route **)(room + layout->routes);
+    char *text = room + layout->name;
+    char *body = room + layout->bodies;
+    *vhost = (struct vhost){
+        .name = put_text(&text, from->name),
+        .routes = routes,
+        .n_routes = from->n_routes,
+        .is_one_label = from->is_one_label,
+    };
+    for (uint32_t i = 0; i < from->n_routes; i++) {
+        struct route *route = (struct route *)body;
+        *route = *from->routes[i];
+        body += route_bytes(route);
+        route->rank = i;
+        route->path = put_text(&text, route->path);
+        if (route->path_kind == PATH_PREFIX_SEGMENT && str_has_suffix(route->path, STR("/")))
+            route->path.len--;
+        if (route->n_targets)
+            route->targets =
+                memcpy(route + 1, route->targets, route->n_targets * sizeof(struct target));
+        prepare_regexes(route);
+        routes[i] = route;
+    }
+    if (vhost->n_routes >= PATH_INDEX_MIN)
+        vhost->index = path_index_build(seal->arena, routes, vhost->n_routes);
+    return vhost;
+}
+
+static int compare_vhosts(const void *a, const void *b)
+{
+    const struct builder_vhost *const *x = a, *const *y = b;
+    int order = str_compare((*x)->name, (*y)->name);
+    return order ? order : (*y)->is_one_label - (*x)->is_one_label; // the narrower first
+}
+
+static struct builder_vhost **sort_vhosts(struct seal *seal, struct builder_listener *from,
+                                          uint32_t *ret_n)
+{
+    uint32_t n = (uint32_t)(map_count(from->vhosts[0]) + map_count(from->vhosts[1])), i = 0;
+    struct builder_vhost **sorted = ARENA_ARRAY(seal->builder->scratch, struct builder_vhost *, n);
+    for (int is_one_label = 0; is_one_label <= 1; is_one_label++) {
+        size_t cursor = 0;
+        struct str name;
+        void *vhost;
+        while (map_next(from->vhosts[is_one_label], &cursor, &name, &vhost))
+            sorted[i++] = vhost;
+    }
+    qsort(sorted, n, sizeof(struct builder_vhost *), compare_vhosts);
+    *ret_n = n;
+    return sorted;
+}
+
+static void seal_vhosts(struct seal *seal, struct listener *listener, struct builder_listener *from)
+{
+    uint32_t n;
+    struct builder_vhost **sorted = sort_vhosts(seal, from, &n);
+    struct layout *layouts = ARENA_ARRAY(seal->builder->scratch, struct layout, n);
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        layouts[i] = lay_out(sorted[i]);
+        bytes += layouts[i].bytes;
+    }
+    char *room = align(arena_zalloc(seal->arena, bytes + VHOST_UNIT), VHOST_UNIT);
+    const struct vhost **vhosts = ARENA_ARRAY(seal->arena, const struct vhost *, n);
+    const char *base = room;
+    for (uint32_t i = 0; i < n; i++) {
+        vhosts[i] = seal_vhost(seal, sorted[i], room, &layouts[i]);
+        room += layouts[i].bytes;
+    }
+    listener->vhosts = vhosts;
+    listener->n_vhosts = n;
+    listener->hosts = host_table_build(seal->arena, base, vhosts, n);
+}
+
+// ---- listeners ----
+
+static int compare_listeners(const void *a, const void *b)
+{
+    const struct listener *x = &(*(struct builder_listener *const *)a)->listener;
+    const struct listener *y = &(*(struct builder_listener *const *)b)->listener;
+    int order = compare_addresses(&x->bind, &y->bind);
+    return order ? order : (x->port > y->port) - (x->port < y->port);
+}
+
+static void seal_listener(struct seal *seal, struct listener *listener,
+                          struct builder_listener *from)
+{
+    *listener = from->listener;
+    char bytes[ADDRESS_KEY_MAX];
+    struct str key = address_key(&listener->bind, listener->bind.port ? 0 : listener->port,
+                                 (uint8_t)listener->kind, bytes);
+    uint64_t identity;
+    listener->slot = registry_acquire_slot(seal->registry, SLOT_LISTENER, key, &identity);
+    if (listener->kind == LISTENER_HTTP)
+        seal_vhosts(seal, listener, from);
+}
+
+static void seal_listeners(struct seal *seal)
+{
+    uint32_t n = (uint32_t)map_count(seal->builder->listeners), i = 0;
+    struct builder_listener **sorted =
+        ARENA_ARRAY(seal->builder->scratch, struct builder_listener *, n);
+    size_t cursor = 0;
+    struct str key;
+    void *value;
+    while (map_next(seal->builder->listeners, &cursor, &key, &value))
+        sorted[i++] = value;
+    qsort(sorted, n, sizeof(struct builder_listener *), compare_listeners);
+    struct listener *listeners = ARENA_ARRAY(seal->arena, struct listener, n);
+    for (i = 0; i < n; i++)
+        seal_listener(seal, &listeners[i], sorted[i]);
+    seal->snapshot->listeners = listeners;
+    seal->snapshot->n_listeners = n;
+}
+
+static const uint64_t *keep_identities(struct arena *arena, struct identities *identities)
+{
+    const uint64_t *kept =
+        arena_copy(arena, identities->items, identities->n * sizeof(*identities->items));
+    free(identities->items);
+    return kept;
+}
+
+struct snapshot *builder_seal(struct snapshot_builder **taken, uint64_t generation)
+{
+    struct snapshot_builder *builder = *taken;
+    *taken = NULL;
+    struct seal seal = {
+        .builder = builder,
+        .registry = builder->registry,
+        .arena = builder->arena,
+        .snapshot = ARENA_NEW(builder->arena, struct snapshot),
+    };
+    seal_clusters(&seal);
+    seal_listeners(&seal);
+
+    struct snapshot *snapshot = seal.snapshot;
+    snapshot->generation = generation;
+    snapshot->built_wall_ns = clock_wall_ns();
+    snapshot->n_cluster_slots = seal.cluster_identities.n;
+    snapshot->n_endpoint_slots = seal.endpoint_identities.n;
+    snapshot->cluster_identity = keep_identities(seal.arena, &seal.cluster_identities);
+    snapshot->endpoint_identity = keep_identities(seal.arena, &seal.endpoint_identities);
+    snapshot->arena = seal.arena;
+    snapshot->registry = seal.registry;
+    struct regex_holds *holds = ARENA_NEW(seal.arena, struct regex_holds);
+    *holds = builder->regexes;
+    holds->items = arena_copy(seal.arena, holds->items, holds->n * sizeof(*holds->items));
+    snapshot->released = holds;
+
+    builder->regexes.n = 0; // the snapshot's now, as is the arena
+    builder->arena = NULL;
+    builder_destroy(builder);
+    return snapshot;
+}

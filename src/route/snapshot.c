@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/check.h"
+#include "route/builder_parts.h"
+
+void snapshot_destroy(struct snapshot *snapshot)
+{
+    if (!snapshot)
+        return;
+    CHECK(atomic_load(&snapshot->holders) == 0);
+    struct registry *registry = snapshot->registry;
+    for (uint32_t i = 0; i < snapshot->n_listeners; i++)
+        registry_release_slot(registry, SLOT_LISTENER, snapshot->listeners[i].slot);
+    for (uint32_t i = 0; i < snapshot->n_clusters; i++) {
+        const struct cluster *cluster = snapshot->clusters[i];
+        registry_release_slot(registry, SLOT_CLUSTER, cluster->slot);
+        for (uint32_t k = 0; k < cluster->n_endpoints; k++)
+            registry_release_slot(registry, SLOT_ENDPOINT, cluster->endpoints[k].slot);
+    }
+    const struct regex_holds *holds = snapshot->released;
+    for (uint32_t i = 0; i < holds->n; i++)
+        registry_release_regex(registry, holds->items[i]);
+    arena_destroy(snapshot->arena); // the snapshot lies in it
+}
