@@ -51,7 +51,7 @@ struct request_info {
     int64_t upstream_rx_begin_ns, upstream_rx_body_begin_ns, upstream_rx_end_ns;
     int64_t downstream_tx_begin_ns, downstream_tx_end_ns;
     int64_t connection_begin_ns, connection_end_ns; // downstream connection (TCP)
-    int64_t upstream_pool_ready_ns; // duration, not a point
+    int64_t upstream_pool_ready_ns;                 // duration, not a point
     int64_t now_wall_ns;
 
     struct str method, scheme;
@@ -65,13 +65,13 @@ struct request_info {
     unsigned n_trailers;
     struct str protocol, upstream_protocol; // "HTTP/1.1"; empty: none
 
-    uint16_t status; // 0: none sent
-    uint64_t flags;  // FLAG_BIT()s
+    uint16_t status;    // 0: none sent
+    uint64_t flags;     // FLAG_BIT()s
     struct str details; // may hold blanks; the operator turns them into '_'
     struct str termination_details, upstream_transport_failure, local_reply_body;
     struct str downstream_close_reason, upstream_close_reason;
     struct str downstream_close_type, upstream_close_type; // Normal, LocalReset, RemoteReset
-    uint64_t bytes_received, bytes_sent; // bodies; TCP: all
+    uint64_t bytes_received, bytes_sent;                   // bodies; TCP: all
     uint64_t request_head_bytes, response_head_bytes, response_trailer_bytes;
     uint64_t downstream_wire_received, downstream_wire_sent, upstream_wire_received,
         upstream_wire_sent, upstream_head_sent, upstream_head_received;
@@ -92,13 +92,17 @@ struct request_info {
 };
 
 struct format_error {
-    size_t offset; // byte in the text where the bad operator begins
+    size_t offset;     // byte in the text where the bad operator begins
     char message[160]; // with the nearest known operator when there is one
 };
 
 extern const char format_istio_default[]; // spec: Istio's default text format, with its newline
 
-enum { FORMAT_HEADER_VALUE = 1 }; // flags: an empty value renders as nothing instead of '-'
+enum { // flags
+    FORMAT_HEADER_VALUE = 1, // an empty value renders as nothing instead of '-'
+    FORMAT_LINE = 2,         // a line of a log: its newline is added if the text lacks one, and an
+                             // empty text means Istio's default
+};
 // Parses; the format lives in `arena`. NULL: *reterr_error.
 const struct format *format_parse(struct arena *arena, struct str text, unsigned flags,
                                   struct format_error *reterr_error);
