@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The admin server: health, metrics that Prometheus takes, dumps."""
+
+import json
+import re
+import shutil
+import subprocess
+import urllib.error
+
+import pytest
+from harness.client import Client
+from harness.manifests import one_route, service
+from harness.patience import wait_until
+
+HOST = "test.example"
+
+
+@pytest.fixture
+def served(gateway, upstream):
+    return gateway(one_route(upstream(name="a"), upstream(name="b")), workers=2)
+
+
+def status(served, path):
+    try:
+        served.admin(path)
+        return 200
+    except urllib.error.HTTPError as failure:
+        return failure.code
+
+
+@pytest.mark.parametrize("path", ["/", "/ready", "/live", "/metrics", "/config_dump", "/clusters",
+                                  "/logging"])
+def test_a_page_is_there(served, path):
+    assert status(served, path) == 200
+
+
+def test_other_pages_and_methods_are_refused(served):
+    assert status(served, "/nothing") == 404
+    with Client(served.admin_port) as client:
+        assert client.request("POST", "/ready", body=b"x").status == 405
+    with Client(served.admin_port) as client:
+        answer = client.request("HEAD", "/metrics")
+        assert answer.status == 200
+
+
+def test_prometheus_takes_the_metrics(served):
+    promtool = shutil.which("promtool")
+    if not promtool:
+        pytest.skip("promtool is not installed")
+    served.get("/")
+    served.get("/", host="nobody.example")
+    result = subprocess.run([promtool, "check", "metrics"], input=served.admin("/metrics"),
+                            capture_output=True, text=True, timeout=60)
+    assert (result.returncode, result.stdout + result.stderr) == (0, "")
+
+
+def test_requests_are_counted_by_class(served):
+    for _ in range(3):
+        served.get("/")
+    served.get("/", host="nobody.example")
+    counted = {name: value for name, value in served.metrics().items()
+               if name.startswith("sluicegate_requests_total{")}
+    by_class = {re.search(r'code_class="([^"]+)"', k).group(1): v for k, v in counted.items()}
+    assert by_class["2xx"] == 3 and by_class["4xx"] == 1
+
+
+def test_the_latency_histogram_adds_up(served):
+    for _ in range(5):
+        served.get("/")
+    metrics = served.metrics()
+    buckets = [(k, v) for k, v in metrics.items()
+               if k.startswith("sluicegate_request_duration_seconds_bucket")]
+    values = [v for _, v in buckets]
+    assert values == sorted(values) and 'le="+Inf"' in buckets[-1][0]
+    assert values[-1] == metrics["sluicegate_request_duration_seconds_count"] == 5
+
+
+def test_a_change_raises_the_generation(served):
+    def generation():
+        values = [v for k, v in served.metrics().items() if k.startswith("sluicegate_config_generation")]
+        return values[0]
+
+    before = generation()
+    served.change(lambda: served.write("more.yaml", service("more")))
+    assert generation() == before + 1
+
+
+def test_config_dump_is_the_snapshot(served):
+    dump = served.config()
+    text = json.dumps(dump)
+    assert HOST in text and "outbound|80||test.default.svc.cluster.local" in text
+
+
+def test_clusters_shows_each_endpoint_and_its_counts(served):
+    for _ in range(20):
+        served.get("/")
+    rows = re.findall(r"^(\S+?)::([\d.]+:\d+)::rq_total::(\d+)$", served.admin("/clusters"), re.M)
+    assert len({address for _, address, _ in rows}) == 2
+    assert sum(int(n) for _, _, n in rows) == 20
+
+
+def test_active_connections_are_a_gauge(served):
+    with served.client() as client:
+        client.request("GET", "/")
+        assert served.metric("sluicegate_downstream_connections_active") == 1
+    wait_until(lambda: served.metric("sluicegate_downstream_connections_active") == 0, "closed")
+
+
+def test_the_log_level_changes_while_running(served):
+    assert "info" in served.admin("/logging")
+    served.admin("/logging?level=debug")
+    assert "debug" in served.admin("/logging")
+    assert status(served, "/logging?level=loud") == 400
+
+
+def test_a_broken_request_does_not_harm_the_admin_server(served):
+    with Client(served.admin_port) as client:
+        client.send("\x00\x01garbage\r\n\r\n")
+        assert client.read_response().status == 400
+    assert status(served, "/live") == 200
+
+
+def test_metrics_tell_of_broken_objects(served):
+    mark = served.log.mark()
+    served.write("broken.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: x}\nspec: 5\n")
+    served.log.wait_for(r"broken\.yaml:\d+", start=mark)
+    rejected = [k for k in served.metrics() if "reject" in k]
+    assert rejected and served.metric(rejected[0]) == 1

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Saving a file changes what is served, at once, and harms no request in flight."""
+
+import json
+import os
+import shutil
+import threading
+
+import pytest
+from harness.gateway import Gateway
+from harness.manifests import (documents, gateway as istio_gateway, one_route, route, service,
+                               virtual_service)
+from harness.patience import wait_until
+
+HOST = "test.example"
+CHANGES = int(os.environ.get("SLUICEGATE_TEST_CHANGES", "200"))
+
+
+def to(name, path="/"):
+    """A VirtualService that sends `path` to this Service."""
+    return documents(virtual_service("test", HOST, route(name, match=[{"uri": {"prefix": path}}])))
+
+
+@pytest.fixture
+def served(gateway, upstream):
+    return gateway({
+        "services.yaml": documents(service("one", upstream(name="one")),
+                                   service("two", upstream(name="two")),
+                                   istio_gateway("gateway", HOST)),
+        "route.yaml": to("one"),
+    })
+
+
+def who(served, target="/"):
+    answer = served.get(target)
+    return json.loads(answer.body)["name"] if answer.status == 200 else answer.status
+
+
+def test_a_save_by_rename_is_live(served):
+    assert who(served) == "one"
+    served.change(lambda: served.write("route.yaml", to("two")))
+    assert who(served) == "two"
+
+
+def test_a_save_in_place_is_live(served):
+    served.change(lambda: (served.folder / "route.yaml").write_text(to("two")))
+    assert who(served) == "two"
+
+
+def test_a_new_file_and_its_end_are_live(served):
+    other = to("two").replace(HOST, "other.example").replace('"name": "test"', '"name": "other"')
+    served.change(lambda: served.write("more.yaml", documents(
+        istio_gateway("more", "other.example"),
+        other.replace('["gateway"]', '["more"]'))))
+    assert served.get("/", host="other.example").status == 200
+    served.change(lambda: (served.folder / "more.yaml").unlink())
+    assert served.get("/", host="other.example").status == 404
+    assert who(served) == "one"
+
+
+def test_a_half_written_file_changes_nothing_until_it_is_whole(served):
+    text = to("two")
+    path = served.folder / "route.yaml"
+    with open(path, "w") as file:
+        file.write(text[:40])
+        file.flush()
+        for _ in range(20):
+            assert who(served) == "one"
+        mark = served.log.mark()
+        file.write(text[40:])
+    served.log.wait_for(CHANGED, start=mark)
+    wait_until(lambda: who(served) == "two", "the whole file is live")
+
+
+CHANGED = r"info config: generation (\d+)"
+
+
+def test_a_broken_object_keeps_its_last_good_version_and_others_go_live(served):
+    broken = json.dumps(json.loads(to("two"))).replace('"hosts"', '"hosts": 5, "x"')
+    extra = to("two", "/extra").replace('"name": "test"', '"name": "extra"')
+    served.change(lambda: served.write("route.yaml", documents(broken, extra)))
+    assert who(served) == "one"
+    assert who(served, "/extra") in ("one", "two")
+    assert "kept-last-good" in served.log.text() and "route.yaml:" in served.log.text()
+    served.change(lambda: served.write("route.yaml", to("two")))
+    assert who(served) == "two"
+
+
+def test_a_file_that_is_no_yaml_keeps_what_it_had(served):
+    mark = served.log.mark()
+    served.write("route.yaml", "a: [1,\n}")
+    served.log.wait_for(r"route\.yaml:\d+:\d+: error\[yaml-syntax\]", start=mark)
+    assert who(served) == "one"
+
+
+def test_a_configmap_swap_is_live(gateway, upstream, tmp_path):
+    folder = tmp_path / "mounted"
+    first = folder / "..2026_01_01"
+    first.mkdir(parents=True)
+    (first / "all.yaml").write_text(documents(
+        service("one", upstream(name="one")), service("two", upstream(name="two")),
+        istio_gateway("gateway", HOST)))
+    (first / "route.yaml").write_text(to("one"))
+    (folder / "..data").symlink_to(first.name)
+    for name in ("all.yaml", "route.yaml"):
+        (folder / name).symlink_to(f"..data/{name}")
+    with Gateway(folder) as served:
+        assert who(served) == "one"
+
+        def swap():
+            second = folder / "..2026_01_02"
+            shutil.copytree(first, second)
+            (second / "route.yaml").write_text(to("two"))
+            (folder / "..data_tmp").symlink_to(second.name)
+            (folder / "..data_tmp").rename(folder / "..data")
+            shutil.rmtree(first)
+
+        served.change(swap)
+        wait_until(lambda: who(served) == "two", "the swapped folder is live")
+
+
+def test_a_deleted_folder_takes_its_objects_away_and_may_come_back(served):
+    text = (served.folder / "route.yaml").read_text()
+    sub = served.folder / "team"
+    served.change(lambda: (sub.mkdir(), (sub / "route.yaml").write_text(
+        text.replace('"name": "test"', '"name": "team"').replace('"/"', '"/team"')),
+        (served.folder / "route.yaml").unlink()))
+    wait_until(lambda: who(served, "/team") == "one" and who(served) == 404, "only the folder's")
+    served.change(lambda: shutil.rmtree(sub))
+    wait_until(lambda: who(served, "/team") == 404, "the folder's route is gone")
+    served.change(lambda: (sub.mkdir(), (sub / "route.yaml").write_text(text)))
+    wait_until(lambda: who(served) == "one", "it is back")
+
+
+def test_a_request_ends_under_the_route_it_began_with(gateway, upstream):
+    arrived, proceed = threading.Event(), threading.Event()
+
+    def slow(conn):
+        conn.read_request()
+        conn.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst")
+        arrived.set()
+        assert proceed.wait(60)
+        conn.send("after")
+
+    served = gateway(one_route(upstream(slow)))
+    with served.client() as client:
+        client.send_head("GET", "/")
+        assert arrived.wait(30)
+        served.change(lambda: served.write("all.yaml", documents(
+            istio_gateway("gateway", HOST),
+            virtual_service("test", HOST, {"directResponse": {"status": 410}}))))
+        assert served.get("/").status == 410
+        proceed.set()
+        answer = client.read_response()
+        assert (answer.status, answer.text) == (200, "firstafter")
+
+
+def test_endpoints_come_and_go_without_a_failed_request(gateway, upstream):
+    one, two = upstream(name="one"), upstream(name="two")
+    served = gateway(one_route(one))
+    with served.client() as client:
+        for backends, names in (([one, two], {"one", "two"}), ([two], {"two"}), ([one], {"one"})):
+            served.change(lambda b=backends: served.write("all.yaml", one_route(*b)))
+            seen = {json.loads(client.request("GET", "/").body)["name"] for _ in range(60)}
+            assert seen == names
+
+
+def test_a_listener_comes_and_goes(gateway, upstream):
+    backend = upstream()
+    served = gateway(one_route(backend), "--port-map", "30007=0")
+    node_port = service("node", backend, type="NodePort", ports=[{"port": 80, "nodePort": 30007}])
+    served.change(lambda: served.write("node.yaml", documents(node_port)))
+
+    def port():
+        found = [x for x in served.config()["listeners"] if x["kind"] == "tcp"]
+        return int(found[0]["bind"].rsplit(":", 1)[1]) if found else None
+
+    opened = wait_until(port, "a TCP listener")
+    with served.client(opened) as client:
+        assert client.request("GET", "/").status == 200
+    served.change(lambda: (served.folder / "node.yaml").unlink())
+
+    def is_refused():
+        try:
+            served.client(opened).close()
+            return False
+        except ConnectionRefusedError:
+            return True
+
+    wait_until(is_refused, "the port is closed")
+
+
+def test_changes_under_load_fail_no_request_and_close_no_connection(gateway, upstream):
+    one, two = upstream(name="one"), upstream(name="two")
+    filler = [x for i in range(50) for x in (
+        service(f"filler-{i}"), virtual_service(f"filler-{i}", f"f{i}.example", route(f"filler-{i}")))]
+    served = gateway({"all.yaml": one_route(one, two), "filler.yaml": documents(*filler)})
+    stop, failures, counts = threading.Event(), [], []
+
+    def load():
+        done = 0
+        try:
+            with served.client() as client:
+                while not stop.is_set():
+                    answer = client.request("GET", f"/{done}")
+                    assert answer.status == 200 and answer.get("connection") is None, answer
+                    done += 1
+        except BaseException as failure:  # noqa: BLE001 - asserted below
+            failures.append(failure)
+        counts.append(done)
+
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    resident = []
+    try:
+        for i in range(CHANGES):
+            backends = [(one, two), (one,), (two,)][i % 3]
+            text = one_route(*backends, timeout=f"{i + 1}s", name=f"change-{i}")
+            served.change(lambda t=text: served.write("all.yaml", t))
+            if i in (CHANGES // 4, CHANGES - 1):
+                resident.append(served.resident_kib())
+            if failures:
+                break
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not failures, failures[0]
+    assert min(counts) > 0
+    sanitized = os.environ.get("SLUICEGATE_TEST_PATIENCE", "1") != "1"
+    assert sanitized or resident[1] - resident[0] < 2048, resident
