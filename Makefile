@@ -39,6 +39,7 @@ asan tsan:
 	@scripts/build.sh $@ $(JOBS)
 
 fmt:
+	@scripts/deps.sh fmt
 	git ls-files '*.c' '*.h' | xargs clang-format -i
 
 clean:

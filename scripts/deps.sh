@@ -1,14 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs the Debian packages that are missing for the given purposes: build, run, test, bench.
+# Installs the Debian packages that are missing for the given purposes: build, run, test,
+# bench, fmt.
 # Debian 12 and 13, Ubuntu 24.04. When nothing is missing it neither needs root nor the network.
 set -euo pipefail
 
 build="gcc libc6-dev meson ninja-build pkg-config
        libfyaml-dev libpcre2-dev libxxhash-dev libc-ares-dev libcmocka-dev"
 run="curl python3 python3-httpbin python3-gunicorn"
-test="clang clang-format llvm python3-pytest python3-websockets python3-yaml prometheus"
+test="clang libclang-rt-dev llvm python3-pytest python3-websockets prometheus"
 bench="nginx haproxy wrk python3"
+fmt="clang-format"
 
 packages=""
 for purpose in "$@"; do
@@ -17,17 +19,21 @@ for purpose in "$@"; do
     run) packages+=" $run" ;;
     test) packages+=" $test" ;;
     bench) packages+=" $bench" ;;
+    fmt) packages+=" $fmt" ;;
     *)
-        echo "usage: $0 [build] [run] [test] [bench]" >&2
+        echo "usage: $0 [build] [run] [test] [bench] [fmt]" >&2
         exit 2
         ;;
     esac
 done
 
-# pkgconf provides pkg-config on newer releases, so the command counts there, not the package.
+# Where a release calls it otherwise, what it brings counts: pkgconf's command, the sanitizers of
+# some version of clang.
 is_installed() {
     case $1 in
     pkg-config) command -v pkg-config >/dev/null ;;
+    libclang-rt-dev) dpkg-query -W -f '${db:Status-Status}\n' 'libclang-rt-*' 2>/dev/null |
+        grep -x installed >/dev/null ;;
     *) [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ] ;;
     esac
 }
