@@ -60,6 +60,18 @@ SCAN_INLINE unsigned stops_of_name(__m128i block)
     return ~(unsigned)_mm_movemask_epi8(_mm_or_si128(letter, dash)) & 0xffff;
 }
 
+// The characters of nearly all hosts; ':' and whatever else may occur is a stop.
+SCAN_INLINE unsigned stops_of_host(__m128i block)
+{
+    __m128i letter = _mm_and_si128(_mm_cmpgt_epi8(block, _mm_set1_epi8('a' - 1)),
+                                   _mm_cmplt_epi8(block, _mm_set1_epi8('z' + 1)));
+    // '-', '.', '/' and the digits are neighbours.
+    __m128i digit = _mm_andnot_si128(_mm_cmpeq_epi8(block, _mm_set1_epi8('/')),
+                                     _mm_and_si128(_mm_cmpgt_epi8(block, _mm_set1_epi8('-' - 1)),
+                                                   _mm_cmplt_epi8(block, _mm_set1_epi8('9' + 1))));
+    return ~(unsigned)_mm_movemask_epi8(_mm_or_si128(letter, digit)) & 0xffff;
+}
+
 // The first stop in [p, end), or end. `begin` <= p: bytes before p may be looked at, so that the
 // last, short block is read together with what precedes it, never past the end.
 SCAN_INLINE const char *scan(const char *begin, const char *p, const char *end,
@@ -75,6 +87,14 @@ SCAN_INLINE const char *scan(const char *begin, const char *p, const char *end,
         const char *last = end - 16;
         unsigned stops = stops_of(_mm_loadu_si128((const __m128i *)(const void *)last));
         stops >>= p - last;
+        return stops ? p + __builtin_ctz(stops) : end;
+    }
+    if (end - p >= 8) { // two halves that overlap
+        __m128i block =
+            _mm_unpacklo_epi64(_mm_loadl_epi64((const __m128i *)(const void *)p),
+                               _mm_loadl_epi64((const __m128i *)(const void *)(end - 8)));
+        unsigned stops = stops_of(block);
+        stops = (stops & 0xff) | stops >> 8 << (end - p - 8);
         return stops ? p + __builtin_ctz(stops) : end;
     }
     while (p < end && char_is(*p, go_on))
@@ -110,4 +130,48 @@ SCAN_INLINE const char *scan_name(const char *begin, const char *p, const char *
     while (p < end && char_is(*p, CHAR_TOKEN))
         p++;
     return p;
+}
+
+// Passes over [a-z0-9.-]; may stop before the first other byte, but not behind it.
+SCAN_INLINE const char *scan_host(const char *begin, const char *p, const char *end)
+{
+    return SCAN(begin, p, end, host, 0);
+}
+
+// Only where the text has a letter (bit 0x40 set) may the case bit differ.
+SCAN_INLINE bool same8(const char *p, const char *text)
+{
+    uint64_t a, b;
+    memcpy(&a, p, 8);
+    memcpy(&b, text, 8);
+    return (a | (b & UINT64_C(0x4040404040404040)) >> 1) == b;
+}
+
+SCAN_INLINE bool same4(const char *p, const char *text)
+{
+    uint32_t a, b;
+    memcpy(&a, p, 4);
+    memcpy(&b, text, 4);
+    return (a | (b & UINT32_C(0x40404040)) >> 1) == b;
+}
+
+SCAN_INLINE bool same2(const char *p, const char *text)
+{
+    uint16_t a, b;
+    memcpy(&a, p, 2);
+    memcpy(&b, text, 2);
+    return (a | (b & 0x4040) >> 1) == b;
+}
+
+// Compares n bytes with lower-case text, in any case; n >= 2 is a constant. By words that may
+// overlap.
+SCAN_INLINE bool has_text(const char *p, const char *text, size_t n)
+{
+    if (n >= 16)
+        return same8(p, text) && same8(p + 8, text + 8) && same8(p + n - 8, text + n - 8);
+    if (n >= 8)
+        return same8(p, text) && same8(p + n - 8, text + n - 8);
+    if (n >= 4)
+        return same4(p, text) && same4(p + n - 4, text + n - 4);
+    return same2(p, text) && same2(p + n - 2, text + n - 2);
 }

@@ -74,10 +74,17 @@ static bool next_element(struct str *rest, struct str *ret_element)
     return false;
 }
 
-// Next field of this id at or behind index *i, which is moved past it.
-static const struct header *next_field(const struct header_list *list, enum header_id id,
-                                       unsigned *i)
+// Next field of this id; *i starts at 0 and is kept by the caller. Mostly there is but one, which
+// `first` and `repeated` tell without a walk.
+static const struct header *next_field(const struct head *head, const struct header_list *list,
+                                       enum header_id id, unsigned *i)
 {
+    if (*i == 0) {
+        *i = list->first[id];
+        return header_get(list, id);
+    }
+    if (!(head->repeated & UINT32_C(1) << id))
+        return NULL;
     while (*i < list->n) {
         const struct header *header = &list->items[(*i)++];
         if (header->id == id)
@@ -180,14 +187,26 @@ static void mark_hop_by_hop(struct header_list *list, struct str name)
             list->items[i].is_hop_by_hop = true;
 }
 
+// The one option that most messages have, if any.
+static bool read_single_option(struct str value, struct connection *ret)
+{
+    if (value.len == 10 && has_text(value.ptr, "keep-alive", 10))
+        return ret->keep_alive = true;
+    if (value.len == 5 && has_text(value.ptr, "close", 5))
+        return ret->close = true;
+    return false;
+}
+
 // Reads all Connection fields; marks what they name.
-static enum h1_error read_connection(struct header_list *list, uint32_t may_not_name,
-                                     struct connection *ret)
+static enum h1_error read_connection(const struct head *head, struct header_list *list,
+                                     uint32_t may_not_name, struct connection *ret)
 {
     unsigned n_options = 0, i = 0;
     const struct header *header;
-    while ((header = next_field(list, HEADER_CONNECTION, &i))) {
+    while ((header = next_field(head, list, HEADER_CONNECTION, &i))) {
         struct str rest = header->value, option;
+        if (read_single_option(rest, ret))
+            continue;
         while (next_element(&rest, &option)) {
             if (str_equal_nocase(option, STR("keep-alive"))) {
                 ret->keep_alive = true;
@@ -269,11 +288,12 @@ static enum h1_error read_framing(const struct head *head, const struct header_l
     return H1_ERROR_NONE;
 }
 
-static bool has_element(const struct header_list *list, enum header_id id, struct str word)
+static bool has_element(const struct head *head, const struct header_list *list, enum header_id id,
+                        struct str word)
 {
     unsigned i = 0;
     const struct header *header;
-    while ((header = next_field(list, id, &i))) {
+    while ((header = next_field(head, list, id, &i))) {
         struct str rest = header->value, element;
         while (next_element(&rest, &element))
             if (str_equal_nocase(element, word))
@@ -325,6 +345,12 @@ static enum h1_status skip_empty_lines(struct head *head)
 static enum h1_status parse_method(struct head *head, struct h1_request *req)
 {
     const char *start = head->p, *p = start, *end = head->end;
+    if (end - p > 4 && memcmp(p, "GET ", 4) == 0) {
+        req->method = (struct str){p, 3};
+        req->method_id = METHOD_GET;
+        head->p = p + 4;
+        return H1_DONE;
+    }
     while (p < end && char_is(*p, CHAR_TOKEN))
         p++;
     if (p - start > METHOD_BYTES_MAX)
@@ -485,28 +511,35 @@ static enum h1_error read_host(const struct head *head, struct h1_request *req)
     return uri_authority_is_valid(req->authority) ? H1_ERROR_NONE : H1_ERROR_HOST_INVALID;
 }
 
-// The rest: what the connection is to do, and what the body is.
-static enum h1_error read_request_fields(const struct head *head, struct h1_request *req)
+// What the connection is to do. Most requests have none of these fields.
+static enum h1_error read_request_options(const struct head *head, struct h1_request *req)
+{
+    struct connection connection = {0};
+    if (head->seen & SEEN(CONNECTION)) {
+        enum h1_error error = read_connection(head, &req->headers, kept, &connection);
+        if (error)
+            return error;
+    }
+    req->keep_alive = !connection.close && (req->minor == 1 || connection.keep_alive);
+    req->is_upgrade = connection.upgrade && req->minor == 1 && head->seen & SEEN(UPGRADE) &&
+                      header_get(&req->headers, HEADER_UPGRADE)->value.len > 0;
+    req->expects_continue = req->minor == 1 && head->seen & SEEN(EXPECT) &&
+                            has_element(head, &req->headers, HEADER_EXPECT, STR("100-continue"));
+    req->te_trailers =
+        head->seen & SEEN(TE) && has_element(head, &req->headers, HEADER_TE, STR("trailers"));
+    return H1_ERROR_NONE;
+}
+
+static enum h1_error read_request_body(const struct head *head, struct h1_request *req)
 {
     struct framing framing = {0};
-    struct connection connection = {0};
-    enum h1_error error = read_framing(head, &req->headers, req->minor, &framing);
-    if (error)
-        return error;
-    if (head->seen & SEEN(CONNECTION)) {
-        error = read_connection(&req->headers, kept, &connection);
+    if (head->seen & (SEEN(CONTENT_LENGTH) | SEEN(TRANSFER_ENCODING))) {
+        enum h1_error error = read_framing(head, &req->headers, req->minor, &framing);
         if (error)
             return error;
     }
     req->body = framing.is_chunked ? BODY_CHUNKED : framing.length > 0 ? BODY_LENGTH : BODY_NONE;
     req->content_length = framing.length;
-    req->keep_alive = !connection.close && (req->minor == 1 || connection.keep_alive);
-    req->is_upgrade = connection.upgrade && req->minor == 1 && head->seen & SEEN(UPGRADE) &&
-                      header_get(&req->headers, HEADER_UPGRADE)->value.len > 0;
-    req->expects_continue = head->seen & SEEN(EXPECT) && req->minor == 1 &&
-                            has_element(&req->headers, HEADER_EXPECT, STR("100-continue"));
-    req->te_trailers =
-        head->seen & SEEN(TE) && has_element(&req->headers, HEADER_TE, STR("trailers"));
     return H1_ERROR_NONE;
 }
 
@@ -550,7 +583,9 @@ enum h1_status h1_parse_request(struct h1_request *req, const struct h1_limits *
         if (!error)
             error = read_target(req);
         if (!error)
-            error = read_request_fields(&head, req);
+            error = read_request_body(&head, req);
+        if (!error)
+            error = read_request_options(&head, req);
         if (error)
             status = fail(&head, error);
     }
@@ -559,19 +594,32 @@ enum h1_status h1_parse_request(struct h1_request *req, const struct h1_limits *
 
 // --- Responses
 
-// "HTTP/1.1 200 OK"; the reason, and the space before it, may be missing.
-static enum h1_status parse_status_line(struct head *head, struct h1_response *res)
+// Byte by byte: "HTTP/1.1 200", and nothing that is not known yet.
+static enum h1_status judge_status_line(struct head *head)
 {
     static const char pattern[] = "HTTP/1.b ddd";
-    const char *p = head->p;
     for (unsigned i = 0; i < sizeof(pattern) - 1; i++) {
-        if (p + i == head->end)
+        if (head->p + i == head->end)
             return H1_MORE;
-        bool fits = pattern[i] == 'd'   ? char_is(p[i], CHAR_DIGIT)
-                    : pattern[i] == 'b' ? p[i] == '0' || p[i] == '1'
-                                        : p[i] == pattern[i];
+        char c = head->p[i];
+        bool fits = pattern[i] == 'd'   ? char_is(c, CHAR_DIGIT)
+                    : pattern[i] == 'b' ? c == '0' || c == '1'
+                                        : c == pattern[i];
         if (!fits)
             return fail(head, H1_ERROR_STATUS_LINE);
+    }
+    return H1_DONE;
+}
+
+// The reason, and the space before it, may be missing.
+static enum h1_status parse_status_line(struct head *head, struct h1_response *res)
+{
+    const char *p = head->p;
+    if (head->end - p < 12 || memcmp(p, "HTTP/1.1 ", 9) != 0 || !char_is(p[9], CHAR_DIGIT) ||
+        !char_is(p[10], CHAR_DIGIT) || !char_is(p[11], CHAR_DIGIT)) {
+        enum h1_status status = judge_status_line(head);
+        if (status != H1_DONE)
+            return status;
     }
     res->minor = (uint8_t)(p[7] - '0');
     res->status = (uint16_t)((p[9] - '0') * 100 + (p[10] - '0') * 10 + (p[11] - '0'));
@@ -614,12 +662,10 @@ static enum h1_error read_response_fields(const struct head *head, enum http_met
     enum h1_error error = read_framing(head, &res->headers, res->minor, &framing);
     if (error)
         return error;
-    if (head->seen & SEEN(CONNECTION)) {
-        // Some servers name Transfer-Encoding; it is removed by every hop anyway.
-        error = read_connection(&res->headers, kept & ~SEEN(TRANSFER_ENCODING), &connection);
-        if (error)
-            return error;
-    }
+    // Some servers name Transfer-Encoding; it is removed by every hop anyway.
+    error = read_connection(head, &res->headers, kept & ~SEEN(TRANSFER_ENCODING), &connection);
+    if (error)
+        return error;
     res->has_content_length = framing.has_length;
     res->content_length = framing.length;
     res->body = body_of_response(res, method, &framing);

@@ -42,43 +42,7 @@ const uint8_t http_char_class[256] = {
 };
 // clang-format on
 
-// Compares bytes with lower-case text, both of constant length n >= 2, in words that may overlap.
-// Only where the text has a letter (bit 0x40 set) may the case bit differ.
-SCAN_INLINE bool same8(const char *p, const char *text)
-{
-    uint64_t a, b;
-    memcpy(&a, p, 8);
-    memcpy(&b, text, 8);
-    return (a | (b & UINT64_C(0x4040404040404040)) >> 1) == b;
-}
-
-SCAN_INLINE bool same4(const char *p, const char *text)
-{
-    uint32_t a, b;
-    memcpy(&a, p, 4);
-    memcpy(&b, text, 4);
-    return (a | (b & UINT32_C(0x40404040)) >> 1) == b;
-}
-
-SCAN_INLINE bool same2(const char *p, const char *text)
-{
-    uint16_t a, b;
-    memcpy(&a, p, 2);
-    memcpy(&b, text, 2);
-    return (a | (b & 0x4040) >> 1) == b;
-}
-
-SCAN_INLINE bool same(const char *p, const char *text, size_t n)
-{
-    if (n >= 16)
-        return same8(p, text) && same8(p + 8, text + 8) && same8(p + n - 8, text + n - 8);
-    if (n >= 8)
-        return same8(p, text) && same8(p + n - 8, text + n - 8);
-    if (n >= 4)
-        return same4(p, text) && same4(p + n - 4, text + n - 4);
-    return same2(p, text) && same2(p + n - 2, text + n - 2);
-}
-#define IS(p, literal) same(p, literal, sizeof(literal) - 1)
+#define IS(p, literal) has_text(p, literal, sizeof(literal) - 1)
 
 static enum header_id id_of_long(const char *p, size_t len)
 {

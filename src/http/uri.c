@@ -114,7 +114,8 @@ static size_t ip_literal_len(struct str authority)
 // *has_upper: it is not lower case yet.
 static size_t reg_name_len(struct str authority, bool *has_upper)
 {
-    size_t i = 0;
+    const char *start = authority.ptr;
+    size_t i = (size_t)(scan_host(start, start, start + authority.len) - start);
     uint8_t any = 0;
     while (i < authority.len && authority.ptr[i] != ':') {
         uint8_t class = http_char_class[(uint8_t)authority.ptr[i]];
