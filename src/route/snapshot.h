@@ -83,6 +83,7 @@ struct header_op {
     enum header_op_kind { HEADER_SET, HEADER_ADD, HEADER_REMOVE } kind;
     struct str name;            // lower case
     const struct format *value; // SET, ADD
+    struct str text; // of the value, as written: for the dump
 };
 struct header_ops {
     uint32_t n;
