@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which DestinationRule counts for a host: the gateway's namespace is asked first, then the
+// Service's, then the root namespace; in the first that has any, the exact host, then the longest
+// wildcard. Several of one host in a namespace are merged.
+#include "compile/destination_rule.h"
+#include "compile/hosts.h"
+#include "compile/service.h"
+#include <stdlib.h>
+
+enum { CONNECT_TIMEOUT_MS = 10 * 1000, IDLE_TIMEOUT_MS = 3600 * 1000 };
+
+static const char root_namespace[] = "istio-system"; // MeshConfig.rootNamespace
+
+struct merged_subset {
+    const struct subset *subset;
+    const struct object *object;
+    struct merged_subset *next;
+};
+struct merged_rule {
+    struct str ns, host;
+    const struct object *first;        // named in messages
+    const struct object *policy_owner; // whose trafficPolicy counts; NULL: none has one
+    struct merged_subset *subsets, **subsets_end;
+    struct merged_rule *next_wildcard; // of the namespace, longest suffix first
+};
+struct policy_index {
+    struct map *exact;     // "<ns>|<host>" -> struct merged_rule, wildcards too
+    struct map *wildcards; // ns -> first struct merged_rule
+    uint32_t n_rules;
+};
+
+static bool is_exported(const struct object *object, const struct texts *export_to,
+                        struct str client_ns)
+{
+    if (export_to->n == 0 || str_equal(object->ns, client_ns))
+        return true;
+    for (uint32_t i = 0; i < export_to->n; i++) {
+        struct str name = text_str(export_to->items[i]);
+        if (str_is(name, "*") || str_equal(name, client_ns))
+            return true;
+    }
+    return false;
+}
+
+static void add_wildcard(struct policy_index *index, struct merged_rule *rule)
+{
+    struct merged_rule *head = map_find(index->wildcards, rule->ns);
+    struct merged_rule **at = &head;
+    while (*at && host_compare_specificity((*at)->host, rule->host) < 0)
+        at = &(*at)->next_wildcard;
+    rule->next_wildcard = *at;
+    *at = rule;
+    map_put(index->wildcards, rule->ns, head);
+}
+
+static const struct merged_subset *find_subset(const struct merged_rule *rule, struct str name)
+{
+    for (const struct merged_subset *at = rule->subsets; at; at = at->next) {
+        if (str_equal(text_str(at->subset->name), name))
+            return at;
+    }
+    return NULL;
+}
+
+static bool has_policy(const struct destination_rule *rule)
+{
+    return rule->policy.is_set || rule->n_port_policies > 0;
+}
+
+static void merge(struct compiler *c, struct merged_rule *rule, const struct object *object)
+{
+    const struct destination_rule *dr = object->destination_rule;
+    if (has_policy(dr)) {
+        if (!rule->policy_owner) {
+            rule->policy_owner = object;
+        } else {
+            report(c, DIAG_DR_DUPLICATE, object, dr->host.line, dr->host.col,
+                   STR("spec.trafficPolicy"), "the trafficPolicy of %.*s is set by %.*s",
+                   STR_ARG(rule->host),
+                   STR_ARG(place_text(c, rule->policy_owner,
+                                      rule->policy_owner->destination_rule->host.line,
+                                      rule->policy_owner->destination_rule->host.col)));
+        }
+    }
+    for (uint32_t i = 0; i < dr->n_subsets; i++) {
+        const struct subset *subset = &dr->subsets[i];
+        const struct merged_subset *same = find_subset(rule, text_str(subset->name));
+        if (same) {
+            report(c, DIAG_DR_DUPLICATE, object, subset->line, subset->col,
+                   path_of(c, "spec.subsets[%u]", i), "subset \"%s\" of %.*s is set by %.*s",
+                   subset->name.ptr, STR_ARG(rule->host),
+                   STR_ARG(place_text(c, same->object, same->subset->line, same->subset->col)));
+            continue;
+        }
+        struct merged_subset *added = ARENA_NEW(c->scratch, struct merged_subset);
+        added->subset = subset;
+        added->object = object;
+        *rule->subsets_end = added;
+        rule->subsets_end = &added->next;
+    }
+}
+
+struct policy_index *policy_index_create(struct compiler *c)
+{
+    struct policy_index *index = ARENA_NEW(c->scratch, struct policy_index);
+    index->exact = map_create();
+    index->wildcards = map_create();
+    size_t n = 0;
+    const struct object *const *objects = store_all(c->store, KIND_DESTINATION_RULE, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct object *object = objects[i];
+        const struct destination_rule *dr = object->destination_rule;
+        if (!is_exported(object, &dr->export_to, c->options->ns)) {
+            report(c, DIAG_NOT_EXPORTED, object, object->name_line, object->name_col,
+                   STR("spec.exportTo"), "is not exported to namespace %.*s, where the gateway is",
+                   STR_ARG(c->options->ns));
+            continue;
+        }
+        struct str host =
+            host_expand(c->scratch, text_str(dr->host), object->ns, c->options->cluster_domain);
+        struct str key = JOIN(c->scratch, object->ns, STR("|"), host);
+        struct merged_rule *rule = map_find(index->exact, key);
+        if (!rule) {
+            rule = ARENA_NEW(c->scratch, struct merged_rule);
+            *rule = (struct merged_rule){.ns = object->ns, .host = host, .first = object};
+            rule->subsets_end = &rule->subsets;
+            map_put(index->exact, key, rule);
+            if (host_is_wildcard(host))
+                add_wildcard(index, rule);
+            index->n_rules++;
+        }
+        merge(c, rule, object);
+    }
+    return index;
+}
+
+void policy_index_destroy(struct policy_index *index)
+{
+    if (!index)
+        return;
+    map_destroy(index->exact);
+    map_destroy(index->wildcards);
+}
+
+static const struct merged_rule *find_in(struct compiler *c, struct str ns, struct str fqdn)
+{
+    struct str key = JOIN(c->scratch, ns, STR("|"), fqdn);
+    const struct merged_rule *rule = map_find(c->policies->exact, key);
+    if (rule)
+        return rule;
+    for (rule = map_find(c->policies->wildcards, ns); rule; rule = rule->next_wildcard) {
+        if (host_is_subset(fqdn, rule->host))
+            return rule;
+    }
+    return NULL;
+}
+
+static const struct merged_rule *find_rule(struct compiler *c, const struct object *service,
+                                           struct str fqdn)
+{
+    if (c->policies->n_rules == 0)
+        return NULL;
+    const struct merged_rule *rule = find_in(c, c->options->ns, fqdn);
+    if (!rule)
+        rule = find_in(c, service->ns, fqdn);
+    if (!rule)
+        rule = find_in(c, str_of(root_namespace), fqdn);
+    return rule;
+}
+
+void policy_defaults(struct cluster *cluster)
+{
+    cluster->balancer = BALANCE_LEAST_REQUEST;
+    cluster->connect_timeout_ms = CONNECT_TIMEOUT_MS;
+    cluster->idle_timeout_ms = IDLE_TIMEOUT_MS;
+    cluster->requests_per_connection_max = 0;
+}
+
+static enum balancer balancer_of(enum simple_balancer balancer)
+{
+    switch (balancer) {
+    case BALANCER_ROUND_ROBIN:
+        return BALANCE_ROUND_ROBIN;
+    case BALANCER_RANDOM:
+        return BALANCE_RANDOM;
+    case BALANCER_UNSPECIFIED:
+    case BALANCER_LEAST_REQUEST:
+    case BALANCER_PASSTHROUGH:
+        break;
+    }
+    return BALANCE_LEAST_REQUEST;
+}
+
+static uint32_t clamp_ms(int64_t ms)
+{
+    return ms < 0 ? 0 : ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
+}
+
+// Blocks that are set replace whole blocks: a connectionPool that gives one field resets the others.
+static void overlay(struct cluster *cluster, const struct traffic_policy *policy)
+{
+    if (!policy->is_set)
+        return;
+    if (policy->has_balancer)
+        cluster->balancer = balancer_of(policy->balancer);
+    if (!policy->connect_timeout.is_set && !policy->idle_timeout.is_set &&
+        !policy->max_requests_per_connection.is_set)
+        return;
+    cluster->connect_timeout_ms = CONNECT_TIMEOUT_MS;
+    cluster->idle_timeout_ms = IDLE_TIMEOUT_MS;
+    cluster->requests_per_connection_max = 0;
+    // Zero means unset.
+    if (policy->connect_timeout.is_set && policy->connect_timeout.ms > 0)
+        cluster->connect_timeout_ms = clamp_ms(policy->connect_timeout.ms);
+    if (policy->idle_timeout.is_set && policy->idle_timeout.ms > 0)
+        cluster->idle_timeout_ms = clamp_ms(policy->idle_timeout.ms);
+    if (policy->max_requests_per_connection.is_set)
+        cluster->requests_per_connection_max =
+            clamp_ms(policy->max_requests_per_connection.value);
+}
+
+// portLevelSettings of the port replace all blocks: what they leave out is Istio's default again.
+static void overlay_port(struct cluster *cluster, const struct port_policy *policies, uint32_t n,
+                         uint16_t port)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (policies[i].port.value == port) {
+            policy_defaults(cluster);
+            overlay(cluster, &policies[i].policy);
+            return;
+        }
+    }
+}
+
+void policy_apply(struct compiler *c, const struct object *service, struct str fqdn,
+                  struct str subset, uint16_t port, struct cluster *cluster)
+{
+    policy_defaults(cluster);
+    const struct merged_rule *rule = find_rule(c, service, fqdn);
+    if (!rule)
+        return;
+    if (rule->policy_owner) {
+        const struct destination_rule *dr = rule->policy_owner->destination_rule;
+        overlay(cluster, &dr->policy);
+        overlay_port(cluster, dr->port_policies, dr->n_port_policies, port);
+    }
+    const struct merged_subset *found = subset.len > 0 ? find_subset(rule, subset) : NULL;
+    if (found) {
+        overlay(cluster, &found->subset->policy);
+        overlay_port(cluster, found->subset->port_policies, found->subset->n_port_policies, port);
+    }
+}
+
+bool policy_has_subset(struct compiler *c, const struct object *service, struct str fqdn,
+                       struct str subset)
+{
+    const struct merged_rule *rule = find_rule(c, service, fqdn);
+    return rule && find_subset(rule, subset);
+}
+
+const struct text_map *policy_subset_labels(struct compiler *c, const struct object *service,
+                                            struct str fqdn, struct str subset)
+{
+    if (subset.len == 0)
+        return NULL;
+    const struct merged_rule *rule = find_rule(c, service, fqdn);
+    const struct merged_subset *found = rule ? find_subset(rule, subset) : NULL;
+    return found && found->subset->labels.n > 0 ? &found->subset->labels : NULL;
+}
+
+struct str policy_nearest_subset(struct compiler *c, const struct object *service, struct str fqdn,
+                                 struct str subset)
+{
+    const struct merged_rule *rule = find_rule(c, service, fqdn);
+    size_t n = 0;
+    for (const struct merged_subset *at = rule ? rule->subsets : NULL; at; at = at->next)
+        n++;
+    struct str *names = ARENA_ARRAY(c->scratch, struct str, n + 1);
+    n = 0;
+    for (const struct merged_subset *at = rule ? rule->subsets : NULL; at; at = at->next)
+        names[n++] = text_str(at->subset->name);
+    return diag_nearest(subset, names, n);
+}
+
+static void report_host(struct compiler *c, const struct merged_rule *rule)
+{
+    const struct text *host = &rule->first->destination_rule->host;
+    if (host_is_wildcard(rule->host))
+        return;
+    const struct object *service = service_of_host(c, rule->host);
+    if (!service) {
+        struct diag *diag = report(c, DIAG_DR_UNKNOWN_HOST, rule->first, host->line, host->col,
+                                   STR("spec.host"), "no Service has the name \"%.*s\"",
+                                   STR_ARG(rule->host));
+        struct str name, ns;
+        if (host_split_service(rule->host, c->options->cluster_domain, &name, &ns))
+            hint_object(c, diag, KIND_SERVICE, ns, name, NULL);
+        return;
+    }
+    if (str_equal(rule->ns, c->options->ns) || str_equal(rule->ns, service->ns) ||
+        str_is(rule->ns, root_namespace))
+        return;
+    report(c, DIAG_DR_NAMESPACE, rule->first, host->line, host->col, STR("spec.host"),
+           "rules for \"%.*s\" are looked for in the namespaces %.*s, %.*s and %s only",
+           STR_ARG(rule->host), STR_ARG(c->options->ns), STR_ARG(service->ns), root_namespace);
+}
+
+void policy_report(struct compiler *c)
+{
+    struct str key;
+    void *rule = NULL;
+    for (size_t i = 0; map_next(c->policies->exact, &i, &key, &rule);)
+        report_host(c, rule);
+}

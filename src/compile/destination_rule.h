@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// DestinationRules -> subsets and the connection policy of clusters. Control thread.
+#pragma once
+#include "compile/context.h"
+
+struct policy_index *policy_index_create(struct compiler *c);
+void policy_index_destroy(struct policy_index *index); // NULL is fine
+
+// Istio's defaults: least request, 10 s to connect, 1 h idle, no limit of requests.
+void policy_defaults(struct cluster *cluster);
+// Defaults, then what the DestinationRule in force for the host says for subset and port.
+void policy_apply(struct compiler *c, const struct object *service, struct str fqdn,
+                  struct str subset, uint16_t port, struct cluster *cluster);
+bool policy_has_subset(struct compiler *c, const struct object *service, struct str fqdn,
+                       struct str subset);
+// Labels that an endpoint of the subset carries; NULL: every endpoint belongs to it.
+const struct text_map *policy_subset_labels(struct compiler *c, const struct object *service,
+                                            struct str fqdn, struct str subset);
+// The nearest subset name, for a hint; STR_NONE: none is near.
+struct str policy_nearest_subset(struct compiler *c, const struct object *service, struct str fqdn,
+                                 struct str subset);
+// What is wrong with the DestinationRules themselves.
+void policy_report(struct compiler *c);

@@ -1,0 +1,531 @@
+// SPDX-License-Identifier: Apache-2.0
+// HTTP servers of all Gateways that this gateway serves are grouped by address and port; each group
+// is one listener with one table of virtual hosts. A VirtualService's host meets a server's host
+// where one contains the other; the narrower of the two is the virtual host.
+#include "compile/gateway.h"
+#include "compile/hosts.h"
+#include "compile/virtual_service.h"
+#include <stdlib.h>
+
+struct binding { // a VirtualService in a virtual host
+    const struct vs_prepared *prepared;
+    const struct vs_routes *routes;
+    struct binding *next;
+};
+struct virtual_host {
+    struct str name;
+    struct binding *first, *last;
+    struct str redirect_origin; // not empty: a server asks for httpsRedirect
+};
+struct http_port {
+    struct address bind;
+    uint16_t port; // as the manifests name it
+    struct builder_listener *listener;
+    struct map *vhosts; // name -> struct virtual_host
+    struct http_port *next;
+};
+struct server {
+    const struct gateway_server *server;
+    struct http_port *port; // NULL: not served
+    uint32_t index;
+    bool is_bound;
+};
+struct server_host {
+    struct str ns; // whose VirtualServices may bind; "*": all
+    struct str name;
+    struct server *server;
+    struct server_host *next_same, *next;
+};
+struct gateway_entry {
+    const struct object *object;
+    bool is_selected;
+    struct server *servers;
+    uint32_t n_servers;
+    struct map *exact;               // name -> first struct server_host of that exact name
+    struct server_host *all, *wild;  // by `next`: exact ones; wildcards
+};
+struct gateways {
+    struct compiler *c;
+    struct map *entries; // "<ns>/<name>"
+    struct http_port *ports, **ports_end;
+};
+
+// ---- Gateways ----
+
+// The port that the Service in front of the gateway leads to, if there is one (Istio listens on its
+// targetPort); a --port-map wins.
+static uint16_t service_target_port(const struct compiler *c, uint16_t port)
+{
+    const struct text_map own = {(struct text_pair *)(uintptr_t)c->options->labels,
+                                 c->options->n_labels};
+    size_t n = 0;
+    const struct object *const *services =
+        own.n > 0 ? store_all(c->store, KIND_SERVICE, &n) : NULL;
+    for (uint32_t i = 0; i < c->options->n_port_maps; i++) {
+        if (c->options->port_maps[i].from == port)
+            return port;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const struct service *service = services[i]->service;
+        if (!str_equal(services[i]->ns, c->options->ns) || service->selector.n == 0 ||
+            !text_map_contains(&own, &service->selector))
+            continue;
+        for (uint32_t k = 0; k < service->n_ports; k++) {
+            const struct service_port *at = &service->ports[k];
+            if (at->port.value == port && at->transport == TRANSPORT_TCP &&
+                at->target_port.is_set && at->target_port.number != 0)
+                return at->target_port.number;
+        }
+    }
+    return port;
+}
+
+static struct http_port *find_port(struct gateways *g, const struct object *object,
+                                   const struct gateway_server *server, uint32_t index)
+{
+    struct compiler *c = g->c;
+    uint16_t number = (uint16_t)server->port.value;
+    struct address bind = c->options->bind;
+    if (server->bind.len > 0 && !address_parse_ip(text_str(server->bind), &bind)) {
+        report(c, DIAG_FIELD_VALUE, object, server->bind.line, server->bind.col,
+               path_of(c, "spec.servers[%u].bind", index), "\"%s\" is not an IP address",
+               server->bind.ptr);
+        return NULL;
+    }
+    bind = listen_address(c, &bind, number);
+    if (bind.port == number)
+        bind.port = service_target_port(c, number);
+    for (struct http_port *port = g->ports; port; port = port->next) {
+        if (port->port == number && address_equal(&port->bind, &bind))
+            return port;
+    }
+    struct str origin = origin_of(c, object, server->line, server->col);
+    struct builder_listener *listener =
+        builder_listener(c->builder, LISTENER_HTTP, &bind, number, origin);
+    if (!listener) {
+        report(c, DIAG_LISTENER_CONFLICT, object, server->port.line, server->port.col,
+               path_of(c, "spec.servers[%u].port.number", index),
+               "port %u is taken by a listener that is not HTTP", number);
+        return NULL;
+    }
+    struct http_port *port = ARENA_NEW(c->scratch, struct http_port);
+    *port = (struct http_port){
+        .bind = bind, .port = number, .listener = listener, .vhosts = map_create()};
+    *g->ports_end = port;
+    g->ports_end = &port->next;
+    return port;
+}
+
+static bool is_served_protocol(struct compiler *c, const struct object *object,
+                               const struct gateway_server *server, uint32_t index)
+{
+    struct str path = path_of(c, "spec.servers[%u].port.protocol", index);
+    uint32_t line = server->protocol_text.line, col = server->protocol_text.col;
+    switch (server->protocol) {
+    case GATEWAY_HTTP:
+    case GATEWAY_GRPC_WEB:
+        return true;
+    case GATEWAY_HTTP2:
+    case GATEWAY_GRPC:
+        report(c, DIAG_PROTOCOL_NOT_SERVED, object, line, col, path,
+               "HTTP/2 without TLS is not served; HTTP/1.1 on the same port is");
+        return true;
+    case GATEWAY_HTTPS:
+    case GATEWAY_TLS:
+        report(c, DIAG_TLS_NOT_SERVED, object, line, col, path,
+               "%s servers are not served; port %u is not opened for it",
+               server->protocol == GATEWAY_TLS ? "TLS" : "HTTPS", (unsigned)server->port.value);
+        return false;
+    case GATEWAY_TCP:
+    case GATEWAY_MONGO:
+        report(c, DIAG_PROTOCOL_NOT_SERVED, object, line, col, path,
+               "%s servers are not served; port %u is not opened for it",
+               server->protocol == GATEWAY_TCP ? "TCP" : "MONGO", (unsigned)server->port.value);
+        return false;
+    }
+    return false;
+}
+
+static void add_host(struct compiler *c, struct gateway_entry *entry, struct server *server,
+                     struct str text)
+{
+    struct server_host *host = ARENA_NEW(c->scratch, struct server_host);
+    ptrdiff_t slash = str_index(text, '/');
+    host->ns = slash >= 0 ? str_upto(text, (size_t)slash) : STR("*");
+    if (str_is(host->ns, "."))
+        host->ns = entry->object->ns;
+    host->name = host_lower(c->scratch, str_from(text, slash >= 0 ? (size_t)slash + 1 : 0));
+    host->server = server;
+    struct server_host **list = host_is_wildcard(host->name) ? &entry->wild : &entry->all;
+    host->next = *list;
+    *list = host;
+    if (!host_is_wildcard(host->name)) {
+        host->next_same = map_find(entry->exact, host->name);
+        map_put(entry->exact, host->name, host);
+    }
+}
+
+static struct virtual_host *find_vhost(struct compiler *c, struct http_port *port, struct str name)
+{
+    struct virtual_host *vhost = map_find(port->vhosts, name);
+    if (!vhost) {
+        vhost = ARENA_NEW(c->scratch, struct virtual_host);
+        vhost->name = name;
+        map_put(port->vhosts, name, vhost);
+    }
+    return vhost;
+}
+
+static bool redirects(const struct gateway_server *server)
+{
+    return server->has_tls && server->https_redirect.value;
+}
+
+static void add_server(struct gateways *g, struct gateway_entry *entry, uint32_t index)
+{
+    struct compiler *c = g->c;
+    const struct gateway_server *from = &entry->object->gateway->servers[index];
+    struct server *server = &entry->servers[index];
+    *server = (struct server){.server = from, .index = index};
+    if (from->is_invalid)
+        return;
+    if (is_served_protocol(c, entry->object, from, index))
+        server->port = find_port(g, entry->object, from, index);
+    for (uint32_t i = 0; i < from->hosts.n; i++)
+        add_host(c, entry, server, text_str(from->hosts.items[i]));
+    if (!server->port || !redirects(from))
+        return;
+    for (struct server_host *host = entry->all; host; host = host->next) {
+        if (host->server == server)
+            find_vhost(c, server->port, host->name)->redirect_origin =
+                origin_of(c, entry->object, from->line, from->col);
+    }
+    for (struct server_host *host = entry->wild; host; host = host->next) {
+        if (host->server == server)
+            find_vhost(c, server->port, host->name)->redirect_origin =
+                origin_of(c, entry->object, from->line, from->col);
+    }
+}
+
+static bool is_selected(const struct compiler *c, const struct gateway *gateway)
+{
+    const struct text_map own = {(struct text_pair *)(uintptr_t)c->options->labels,
+                                 c->options->n_labels};
+    return own.n == 0 || text_map_contains(&own, &gateway->selector);
+}
+
+static void add_gateway(struct gateways *g, const struct object *object)
+{
+    struct compiler *c = g->c;
+    struct gateway_entry *entry = ARENA_NEW(c->scratch, struct gateway_entry);
+    entry->object = object;
+    entry->is_selected = is_selected(c, object->gateway);
+    map_put(g->entries, JOIN(c->scratch, object->ns, STR("/"), object->name), entry);
+    if (!entry->is_selected) {
+        report(c, DIAG_GATEWAY_NOT_SELECTED, object, object->name_line, object->name_col,
+               STR("spec.selector"), "asks for labels that this gateway does not have");
+        return;
+    }
+    entry->exact = map_create();
+    entry->n_servers = object->gateway->n_servers;
+    entry->servers = ARENA_ARRAY(c->scratch, struct server, entry->n_servers + 1);
+    for (uint32_t i = 0; i < entry->n_servers; i++)
+        add_server(g, entry, i);
+}
+
+// ---- binding ----
+
+// Routes of one VirtualService by port of one Gateway; few ports, so a list.
+struct port_routes {
+    uint16_t port;
+    struct vs_routes *routes;
+    struct port_routes *next;
+};
+
+struct bind_context {
+    struct gateways *g;
+    struct vs_prepared *prepared;
+    struct gateway_entry *entry;
+    struct port_routes *routes;
+    bool is_filtered; // some server would fit but for its namespace
+    bool is_found;
+};
+
+static struct vs_routes *routes_for(struct bind_context *b, uint16_t port)
+{
+    for (struct port_routes *at = b->routes; at; at = at->next) {
+        if (at->port == port)
+            return at->routes;
+    }
+    struct port_routes *made = ARENA_NEW(b->g->c->scratch, struct port_routes);
+    made->port = port;
+    made->routes = vs_routes_create(b->g->c, b->prepared, b->entry->object, port);
+    made->next = b->routes;
+    b->routes = made;
+    return made->routes;
+}
+
+static bool names_gateways(const struct vs_prepared *prepared)
+{
+    for (uint32_t i = 0; i < prepared->n_rules; i++) {
+        for (uint32_t k = 0; k < prepared->rules[i].rule.n_match; k++) {
+            if (prepared->rules[i].rule.match[k].gateways.n > 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+static void add_binding(struct bind_context *b, struct http_port *port, struct str name)
+{
+    struct compiler *c = b->g->c;
+    struct virtual_host *vhost = find_vhost(c, port, name);
+    struct vs_routes *routes = routes_for(b, port->port);
+    // VirtualServices come one after the other, so the same one can only be the last. Through a
+    // second Gateway its routes are the same unless blocks name their Gateway.
+    if (vhost->last && vhost->last->prepared == b->prepared &&
+        (vhost->last->routes == routes || !names_gateways(b->prepared)))
+        return;
+    struct binding *binding = ARENA_NEW(c->scratch, struct binding);
+    binding->prepared = b->prepared;
+    binding->routes = routes;
+    if (vhost->last)
+        vhost->last->next = binding;
+    else
+        vhost->first = binding;
+    vhost->last = binding;
+}
+
+static void try_host(struct bind_context *b, struct str wanted, struct server_host *host)
+{
+    struct str name;
+    if (!host_intersect(wanted, host->name, &name))
+        return;
+    if (!str_is(host->ns, "*") && !str_equal(host->ns, b->prepared->object->ns)) {
+        b->is_filtered = true;
+        return;
+    }
+    b->is_found = true;
+    host->server->is_bound = true;
+    if (!host->server->port)
+        return;
+    add_binding(b, host->server->port, name);
+    if (redirects(host->server->server)) {
+        struct virtual_host *vhost = find_vhost(b->g->c, host->server->port, name);
+        vhost->redirect_origin =
+            origin_of(b->g->c, b->entry->object, host->server->server->line,
+                      host->server->server->col);
+    }
+}
+
+static struct str hosts_text(struct compiler *c, const struct gateway_entry *entry)
+{
+    enum { SHOWN_MAX = 5 };
+    struct str text = STR_NONE;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < entry->n_servers; i++) {
+        const struct texts *hosts = &entry->servers[i].server->hosts;
+        for (uint32_t k = 0; k < hosts->n && n <= SHOWN_MAX; k++, n++)
+            text = n == SHOWN_MAX ? JOIN(c->scratch, text, STR(", ..."))
+                                  : JOIN(c->scratch, text, n > 0 ? STR(", ") : STR_NONE,
+                                         text_str(hosts->items[k]));
+    }
+    return text;
+}
+
+static void bind_host(struct bind_context *b, uint32_t index)
+{
+    struct compiler *c = b->g->c;
+    const struct object *object = b->prepared->object;
+    const struct text *text = &object->virtual_service->hosts.items[index];
+    struct str wanted =
+        host_expand(c->scratch, text_str(*text), object->ns, c->options->cluster_domain);
+    b->is_found = b->is_filtered = false;
+    if (host_is_wildcard(wanted)) {
+        for (struct server_host *host = b->entry->all; host; host = host->next)
+            try_host(b, wanted, host);
+    } else {
+        for (struct server_host *host = map_find(b->entry->exact, wanted); host;
+             host = host->next_same)
+            try_host(b, wanted, host);
+    }
+    for (struct server_host *host = b->entry->wild; host; host = host->next)
+        try_host(b, wanted, host);
+    if (b->is_found)
+        return;
+    struct diag *diag = report(c, DIAG_HOST_NOT_IN_GATEWAY, object, text->line, text->col,
+                               path_of(c, "spec.hosts[%u]", index),
+                               b->is_filtered ? "%.*s takes \"%.*s\" from other namespaces only"
+                                              : "%.*s has no server for \"%.*s\"",
+                               STR_ARG(b->entry->object->title), STR_ARG(wanted));
+    struct str listed = hosts_text(c, b->entry);
+    if (listed.len > 0)
+        diag_hint(c->diags, diag, "it lists %.*s", STR_ARG(listed));
+}
+
+static void bind_service(struct gateways *g, const struct object *object)
+{
+    struct compiler *c = g->c;
+    const struct virtual_service *vs = object->virtual_service;
+    struct vs_prepared *prepared = NULL;
+    bool names_any = false;
+    for (uint32_t i = 0; i < vs->gateways.n; i++) {
+        const struct text *reference = &vs->gateways.items[i];
+        if (str_is(text_str(*reference), "mesh"))
+            continue;
+        names_any = true;
+        struct str ns, name;
+        gateway_reference_split(text_str(*reference), object->ns, &ns, &name);
+        struct gateway_entry *entry =
+            map_find(g->entries, JOIN(c->scratch, ns, STR("/"), name));
+        if (!entry) {
+            struct diag *diag =
+                report(c, DIAG_UNKNOWN_GATEWAY, object, reference->line, reference->col,
+                       path_of(c, "spec.gateways[%u]", i), "no Gateway %.*s/%.*s exists",
+                       STR_ARG(ns), STR_ARG(name));
+            hint_object(c, diag, KIND_GATEWAY, ns, name, NULL);
+            continue;
+        }
+        if (!entry->is_selected)
+            continue;
+        if (!prepared)
+            prepared = vs_prepare(c, object);
+        struct bind_context b = {.g = g, .prepared = prepared, .entry = entry};
+        for (uint32_t k = 0; k < vs->hosts.n; k++)
+            bind_host(&b, k);
+    }
+    if (prepared)
+        vs_report_unreachable(c, prepared);
+    if (!names_any)
+        report(c, DIAG_MESH_ONLY, object, object->name_line, object->name_col,
+               STR("spec.gateways"), "names no Gateway, so it is for sidecars (mesh) only");
+}
+
+enum visibility { VISIBLE_PRIVATE, VISIBLE_EXPORTED, VISIBLE_PUBLIC, VISIBLE_NOT };
+
+static enum visibility visibility_of(const struct compiler *c, const struct object *object)
+{
+    const struct texts *export_to = &object->virtual_service->export_to;
+    if (export_to->n == 0)
+        return VISIBLE_PUBLIC;
+    enum visibility best = VISIBLE_NOT;
+    for (uint32_t i = 0; i < export_to->n; i++) {
+        struct str name = text_str(export_to->items[i]);
+        if (str_is(name, "*"))
+            return VISIBLE_PUBLIC;
+        if ((str_is(name, ".") || str_equal(name, object->ns)) &&
+            str_equal(object->ns, c->options->ns))
+            best = VISIBLE_PRIVATE;
+        else if (str_equal(name, c->options->ns) && best == VISIBLE_NOT)
+            best = VISIBLE_EXPORTED;
+    }
+    return best;
+}
+
+// Order of merging: private to the gateway's namespace, exported to it, public; each oldest first.
+static void bind_all(struct gateways *g)
+{
+    struct compiler *c = g->c;
+    size_t n = 0;
+    const struct object *const *all = store_all(c->store, KIND_VIRTUAL_SERVICE, &n);
+    for (unsigned class = VISIBLE_PRIVATE; class <= VISIBLE_NOT; class++) {
+        for (size_t i = 0; i < n; i++) {
+            if (all[i]->virtual_service->hosts.n == 0 || visibility_of(c, all[i]) != class)
+                continue;
+            if (class == VISIBLE_NOT)
+                report(c, DIAG_NOT_EXPORTED, all[i], all[i]->name_line, all[i]->name_col,
+                       STR("spec.exportTo"),
+                       "is not exported to namespace %.*s, where the gateway is",
+                       STR_ARG(c->options->ns));
+            else
+                bind_service(g, all[i]);
+        }
+    }
+}
+
+// ---- virtual hosts ----
+
+static void add_redirect(struct compiler *c, struct builder_vhost *to, struct str origin)
+{
+    struct redirect *redirect = ARENA_NEW(c->arena, struct redirect);
+    redirect->code = 301;
+    redirect->scheme = STR("https");
+    struct route route = {.path_kind = PATH_ANY,
+                          .action = ROUTE_REDIRECT,
+                          .redirect = redirect,
+                          .origin = origin};
+    builder_add_route(to, &route);
+}
+
+static void emit_vhost(struct compiler *c, const struct http_port *port,
+                       const struct virtual_host *vhost)
+{
+    struct builder_vhost *to = builder_vhost(port->listener, vhost->name, false);
+    if (vhost->redirect_origin.len > 0) {
+        add_redirect(c, to, vhost->redirect_origin);
+        return;
+    }
+    // Catch-alls of any VirtualService go behind the routes of all, in the same order.
+    for (unsigned pass = 0; pass < 2; pass++) {
+        for (const struct binding *at = vhost->first; at; at = at->next) {
+            for (uint32_t i = 0; i < at->routes->n; i++) {
+                const struct vs_route *route = &at->routes->items[i];
+                if (route->is_catch_all == (pass == 1))
+                    builder_add_route(to, &route->route);
+            }
+        }
+    }
+}
+
+static void emit_port(struct gateways *g, const struct http_port *port)
+{
+    struct compiler *c = g->c;
+    struct address ingress = listen_address(c, &c->options->bind, c->options->http_port);
+    bool is_shared =
+        port->port == c->options->http_port && address_equal(&port->bind, &ingress);
+    struct str name;
+    void *value = NULL;
+    for (size_t i = 0; map_next(port->vhosts, &i, &name, &value);) {
+        const struct virtual_host *vhost = value;
+        emit_vhost(c, port, vhost);
+        if (is_shared && vhost->first)
+            map_put(c->gateway_hosts, vhost->name,
+                    (void *)(uintptr_t)vhost->first->prepared->object);
+    }
+}
+
+static void report_unbound(struct compiler *c, const struct gateway_entry *entry)
+{
+    for (uint32_t i = 0; i < entry->n_servers; i++) {
+        const struct server *server = &entry->servers[i];
+        if (!server->port || server->is_bound || redirects(server->server))
+            continue;
+        report(c, DIAG_GATEWAY_UNBOUND, entry->object, server->server->line, server->server->col,
+               path_of(c, "spec.servers[%u]", i),
+               "no VirtualService names this Gateway with a host of this server");
+    }
+}
+
+void gateways_compile(struct compiler *c)
+{
+    struct gateways g = {.c = c, .entries = map_create()};
+    g.ports_end = &g.ports;
+    size_t n = 0;
+    const struct object *const *all = store_all(c->store, KIND_GATEWAY, &n);
+    for (size_t i = 0; i < n; i++)
+        add_gateway(&g, all[i]);
+    bind_all(&g);
+    vs_report_unused_delegates(c);
+    for (struct http_port *port = g.ports; port; port = port->next) {
+        emit_port(&g, port);
+        map_destroy(port->vhosts);
+    }
+    struct str name;
+    void *value = NULL;
+    for (size_t i = 0; map_next(g.entries, &i, &name, &value);) {
+        struct gateway_entry *entry = value;
+        report_unbound(c, entry);
+        map_destroy(entry->exact);
+    }
+    map_destroy(g.entries);
+}

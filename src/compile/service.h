@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Services -> clusters named `outbound|<port>|<subset>|<fqdn>`, made when a route or a nodePort
+// first asks for one. Control thread.
+#pragma once
+#include "compile/context.h"
+
+// What the upstream speaks. BY_PORT: as appProtocol or the port's name say (Istio); the others are
+// said by the Ingress annotation backend-protocol.
+enum upstream_protocol {
+    UPSTREAM_BY_PORT,
+    UPSTREAM_HTTP,
+    UPSTREAM_HTTPS,
+    UPSTREAM_GRPC,
+    UPSTREAM_GRPCS,
+    UPSTREAM_FCGI
+};
+
+struct service_index *service_index_create(struct compiler *c);
+void service_index_destroy(struct service_index *index); // NULL is fine
+
+struct str service_fqdn(struct compiler *c, const struct object *service, struct arena *arena);
+// The Service of a FQDN that this gateway may see; NULL: none.
+const struct object *service_of_host(struct compiler *c, struct str fqdn);
+// A TCP port of the Service; NULL: none.
+const struct service_port *service_port_numbered(const struct service *service, uint16_t number);
+const struct service_port *service_port_find(const struct service *service,
+                                             const struct port_ref *ref);
+// The upstream speaks HTTP/2, by appProtocol or the port's name.
+bool service_port_is_http2(const struct service_port *port);
+
+// `subset`: empty, or one that policy_find_subset() knows. Never NULL.
+struct cluster *service_cluster(struct compiler *c, const struct object *service,
+                                const struct service_port *port, struct str subset,
+                                enum upstream_protocol protocol);
+// The cluster that stands for what does not exist: 503 NC.
+struct cluster *missing_cluster(struct compiler *c, struct str port, struct str subset,
+                                struct str host);
+
+// endpoints.c: adds the endpoints of a Service port; `labels` NULL: all of them.
+void endpoints_add(struct compiler *c, struct cluster *cluster, const struct object *service,
+                   const struct service_port *port, const struct text_map *labels);
+struct endpoint_index;
+struct endpoint_index *endpoint_index_create(struct compiler *c);
+void endpoint_index_destroy(struct endpoint_index *index); // NULL is fine
+struct endpoint_index *service_endpoints(struct service_index *index);
+
+// node_port.c: a TCP listener for every nodePort.
+void node_ports_compile(struct compiler *c);

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "compile/virtual_service.h"
+#include "compile/hosts.h"
+
+// ---- which blocks apply to a Gateway and port ----
+
+void gateway_reference_split(struct str reference, struct str own_ns, struct str *ret_ns,
+                             struct str *ret_name)
+{
+    ptrdiff_t slash = str_index(reference, '/');
+    if (slash >= 0) {
+        *ret_ns = str_upto(reference, (size_t)slash);
+        *ret_name = str_from(reference, (size_t)slash + 1);
+        if (str_is(*ret_ns, "."))
+            *ret_ns = own_ns;
+        return;
+    }
+    struct str rest = reference, name = STR_NONE, ns = STR_NONE;
+    str_next(&rest, '.', &name);
+    bool has_ns = str_next(&rest, '.', &ns);
+    *ret_name = name;
+    *ret_ns = has_ns ? ns : own_ns;
+}
+
+static bool names_gateway(const struct texts *gateways, struct str own_ns,
+                          const struct object *gateway)
+{
+    for (uint32_t i = 0; i < gateways->n; i++) {
+        struct str ns, name;
+        gateway_reference_split(text_str(gateways->items[i]), own_ns, &ns, &name);
+        if (str_equal(ns, gateway->ns) && str_equal(name, gateway->name))
+            return true;
+    }
+    return false;
+}
+
+static bool has_source_labels(const struct compiler *c, const struct text_map *wanted)
+{
+    const struct text_map own = {(struct text_pair *)(uintptr_t)c->options->labels,
+                                 c->options->n_labels};
+    return wanted->n == 0 || text_map_contains(&own, wanted);
+}
+
+static bool block_applies(const struct compiler *c, const struct vs_rule *rule,
+                          const struct http_match *block, const struct object *gateway,
+                          uint16_t port)
+{
+    if (block->is_invalid || (block->port.is_set && block->port.value != port))
+        return false;
+    // Where gateways are named, the conditions on the source do not count.
+    if (block->gateways.n > 0)
+        return names_gateway(&block->gateways, rule->object->ns, gateway);
+    return has_source_labels(c, &block->source_labels) &&
+           (block->source_namespace.len == 0 ||
+            str_equal(text_str(block->source_namespace), c->options->ns));
+}
+
+// ---- rules ----
+
+struct vs_prepared *vs_prepare(struct compiler *c, const struct object *object)
+{
+    const struct virtual_service *vs = object->virtual_service;
+    struct vs_prepared *prepared = ARENA_NEW(c->scratch, struct vs_prepared);
+    prepared->object = object;
+    uint32_t cap = 0;
+    for (uint32_t i = 0; i < vs->n_http; i++)
+        cap += delegate_count(c, object, i);
+    prepared->rules = ARENA_ARRAY(c->scratch, struct vs_rule, cap + 1);
+    for (uint32_t i = 0; i < vs->n_http; i++) {
+        if (!vs->http[i].is_invalid)
+            delegate_expand(c, object, i, prepared->rules, &prepared->n_rules);
+    }
+    return prepared;
+}
+
+static struct str route_name(struct compiler *c, const struct vs_rule *rule,
+                             const struct http_match *block)
+{
+    struct str name = text_str(rule->rule.name);
+    struct str suffix = block ? text_str(block->name) : STR_NONE;
+    bool has_both = name.len > 0 && suffix.len > 0;
+    return JOIN(c->arena, name, has_both ? STR(".") : STR_NONE, suffix);
+}
+
+// What earlier routes of the VirtualService take whole: literal paths without other condition.
+struct covered {
+    struct map *paths;            // "p<path>" or "e<path>" -> struct vs_rule
+    uint64_t lengths[1024 / 64];  // of the prefixes among them
+};
+
+static const struct vs_rule *find_cover(struct compiler *c, const struct covered *covered,
+                                        const struct route *route)
+{
+    if (route->path_kind != PATH_EXACT && route->path_kind != PATH_PREFIX_STRING)
+        return NULL;
+    char *key = arena_alloc(c->scratch, route->path.len + 1);
+    if (route->path.len > 0)
+        memcpy(key + 1, route->path.ptr, route->path.len);
+    key[0] = 'e';
+    const struct vs_rule *rule =
+        route->path_kind == PATH_EXACT
+            ? map_find(covered->paths, (struct str){key, route->path.len + 1})
+            : NULL;
+    key[0] = 'p';
+    for (size_t len = 0; !rule && len <= route->path.len && len < 1024; len++) {
+        if (covered->lengths[len / 64] >> len % 64 & 1)
+            rule = map_find(covered->paths, (struct str){key, len + 1});
+    }
+    return rule;
+}
+
+static void cover(struct compiler *c, struct covered *covered, const struct route *route,
+                  struct vs_rule *rule)
+{
+    bool is_prefix = route->path_kind == PATH_PREFIX_STRING;
+    if ((!is_prefix && route->path_kind != PATH_EXACT) || route->n_matches > 0 ||
+        route->path_ignore_case || route->path.len >= 1024)
+        return;
+    struct str key = JOIN(c->scratch, is_prefix ? STR("p") : STR("e"), route->path);
+    if (!map_find(covered->paths, key))
+        map_put(covered->paths, key, rule);
+    if (is_prefix)
+        covered->lengths[route->path.len / 64] |= UINT64_C(1) << route->path.len % 64;
+}
+
+static void check_cover(struct compiler *c, struct covered *covered, const struct route *route,
+                        struct vs_rule *rule, const struct http_match *block, struct str path)
+{
+    const struct vs_rule *by = find_cover(c, covered, route);
+    if (by && !route->path_ignore_case)
+        report(c, DIAG_SHADOWED_PATH, rule->object, block->line, block->col, path,
+               "\"%.*s\" is taken by %.*s (%.*s)", STR_ARG(route->path), STR_ARG(by->path),
+               STR_ARG(place_text(c, by->object, by->rule.line, by->rule.col)));
+    cover(c, covered, route, rule);
+}
+
+// One route for a block (NULL: a rule without match).
+static void add_route(struct compiler *c, struct vs_routes *routes, struct vs_rule *rule,
+                      const struct http_match *block, struct str path,
+                      const struct route *action, struct covered *covered)
+{
+    struct route route = *action;
+    if (!vs_match_build(c, rule, block, path, &route))
+        return;
+    if (block)
+        check_cover(c, covered, &route, rule, block, path);
+    vs_action_fit_path(c, &route);
+    uint32_t line = block ? block->line : rule->rule.line;
+    uint32_t col = block ? block->col : rule->rule.col;
+    route.name = route_name(c, rule, block);
+    route.origin = origin_of(c, rule->object, line, col);
+    routes->items[routes->n++] =
+        (struct vs_route){.route = route, .is_catch_all = vs_match_is_catch_all(block)};
+    rule->is_emitted = true;
+}
+
+static uint32_t count_routes(const struct vs_prepared *prepared)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < prepared->n_rules; i++)
+        n += prepared->rules[i].rule.n_match > 0 ? prepared->rules[i].rule.n_match : 1;
+    return n;
+}
+
+static bool rule_applies(const struct compiler *c, const struct vs_rule *rule,
+                         const struct object *gateway, uint16_t port)
+{
+    for (uint32_t i = 0; i < rule->rule.n_match; i++) {
+        if (block_applies(c, rule, &rule->rule.match[i], gateway, port))
+            return true;
+    }
+    return rule->rule.n_match == 0;
+}
+
+// Adds the routes of a rule; true: it takes every request.
+static bool add_rule(struct compiler *c, struct vs_routes *routes, struct vs_rule *rule,
+                     const struct object *gateway, uint16_t port, struct covered *covered)
+{
+    struct route action = {0};
+    if (!vs_action_build(c, rule, port, &action))
+        return false;
+    uint32_t first = routes->n;
+    if (rule->rule.n_match == 0)
+        add_route(c, routes, rule, NULL, STR_NONE, &action, covered);
+    for (uint32_t i = 0; i < rule->rule.n_match; i++) {
+        const struct http_match *block = &rule->rule.match[i];
+        if (!block_applies(c, rule, block, gateway, port))
+            continue;
+        add_route(c, routes, rule, block, path_of(c, "%.*s.match[%u]", STR_ARG(rule->path), i),
+                  &action, covered);
+        if (routes->n > first && routes->items[routes->n - 1].is_catch_all)
+            break;
+    }
+    return routes->n > first && routes->items[routes->n - 1].is_catch_all;
+}
+
+struct vs_routes *vs_routes_create(struct compiler *c, struct vs_prepared *prepared,
+                                   const struct object *gateway, uint16_t port)
+{
+    struct vs_routes *routes = ARENA_NEW(c->scratch, struct vs_routes);
+    routes->items = ARENA_ARRAY(c->scratch, struct vs_route, count_routes(prepared) + 1);
+    struct covered covered = {.paths = map_create()};
+    const struct vs_rule *catch_all = NULL;
+    for (uint32_t i = 0; i < prepared->n_rules; i++) {
+        struct vs_rule *rule = &prepared->rules[i];
+        if (!rule_applies(c, rule, gateway, port))
+            continue;
+        if (catch_all)
+            rule->cut_by = catch_all;
+        else if (add_rule(c, routes, rule, gateway, port, &covered))
+            catch_all = rule;
+    }
+    map_destroy(covered.paths);
+    return routes;
+}
+
+void vs_report_unreachable(struct compiler *c, const struct vs_prepared *prepared)
+{
+    for (uint32_t i = 0; i < prepared->n_rules; i++) {
+        const struct vs_rule *rule = &prepared->rules[i], *by = rule->cut_by;
+        if (!by || rule->is_emitted)
+            continue;
+        report(c, DIAG_UNREACHABLE_ROUTE, rule->object, rule->rule.line, rule->rule.col,
+               rule->path, "%.*s (%.*s) takes every request before it", STR_ARG(by->path),
+               STR_ARG(place_text(c, by->object, by->rule.line, by->rule.col)));
+    }
+}
+
+void vs_report_unused_delegates(struct compiler *c)
+{
+    size_t n = 0;
+    const struct object *const *all = store_all(c->store, KIND_VIRTUAL_SERVICE, &n);
+    bool has_hostless = false;
+    for (size_t i = 0; i < n; i++)
+        has_hostless |= all[i]->virtual_service->hosts.n == 0;
+    if (!has_hostless)
+        return;
+    struct map *used = map_create();
+    for (size_t i = 0; i < n; i++) {
+        const struct virtual_service *vs = all[i]->virtual_service;
+        for (uint32_t k = 0; k < vs->n_http; k++) {
+            const struct http_delegate *delegate = &vs->http[k].delegate;
+            if (!delegate->is_set)
+                continue;
+            struct str ns = delegate->ns.len > 0 ? text_str(delegate->ns) : all[i]->ns;
+            map_put(used, JOIN(c->scratch, ns, STR("/"), text_str(delegate->name)),
+                    (void *)(uintptr_t)all[i]);
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (all[i]->virtual_service->hosts.n > 0 ||
+            map_find(used, JOIN(c->scratch, all[i]->ns, STR("/"), all[i]->name)))
+            continue;
+        report(c, DIAG_DELEGATE_UNUSED, all[i], all[i]->name_line, all[i]->name_col,
+               STR("spec.hosts"), "has no hosts, and no rule delegates to it");
+    }
+    map_destroy(used);
+}

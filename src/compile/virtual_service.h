@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// VirtualServices -> routes. A VirtualService is prepared once (delegates merged into flat rules),
+// then compiled for each Gateway and port it binds to, since match blocks may name either. Control
+// thread; everything lives for the compile.
+#pragma once
+#include "compile/context.h"
+
+// http[] of a VirtualService after its delegate, if any, is merged in.
+struct vs_rule {
+    struct http_route rule;
+    const struct object *object; // resolves host names, gives the places: the delegate or the root
+    const struct object *headers_object, *rewrite_object; // whose the headers and the rewrite are
+    struct str path;             // "spec.http[2]", in `object`
+    bool is_emitted;             // some listener has a route of it
+    const struct vs_rule *cut_by; // a rule that takes all requests came before it
+};
+struct vs_prepared {
+    const struct object *object;
+    struct vs_rule *rules;
+    uint32_t n_rules;
+};
+struct vs_route {
+    struct route route;
+    bool is_catch_all; // a merged virtual host moves it behind the routes of the others
+};
+struct vs_routes {
+    struct vs_route *items;
+    uint32_t n;
+};
+
+struct vs_prepared *vs_prepare(struct compiler *c, const struct object *object);
+struct vs_routes *vs_routes_create(struct compiler *c, struct vs_prepared *prepared,
+                                   const struct object *gateway, uint16_t port);
+// Rules that no listener reaches; after all vs_routes_create() of it.
+void vs_report_unreachable(struct compiler *c, const struct vs_prepared *prepared);
+// VirtualServices without hosts that nobody delegates to.
+void vs_report_unused_delegates(struct compiler *c);
+
+// Takes "name", "ns/name" or the old "name.ns.svc..." apart.
+void gateway_reference_split(struct str reference, struct str own_ns, struct str *ret_ns,
+                             struct str *ret_name);
+
+// vs_delegate.c: appends the rules of http[i], merged with its delegate if it has one.
+void delegate_expand(struct compiler *c, const struct object *root, uint32_t i,
+                     struct vs_rule *rules, uint32_t *n_rules);
+// Room that http[i] needs in `rules`.
+uint32_t delegate_count(struct compiler *c, const struct object *root, uint32_t i);
+
+// vs_match.c: path and conditions of a block into `route`; false: left out (reported). `block`
+// NULL: a rule without match.
+bool vs_match_build(struct compiler *c, const struct vs_rule *rule, const struct http_match *block,
+                    struct str path, struct route *route);
+bool vs_match_is_catch_all(const struct http_match *block);
+
+// vs_action.c: all of a rule that is no condition; false: the rule is left out (reported).
+bool vs_action_build(struct compiler *c, const struct vs_rule *rule, uint16_t port,
+                     struct route *route);
+// The part that depends on how the path was matched; after both.
+void vs_action_fit_path(struct compiler *c, struct route *route);

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a VirtualService's rule does with a request: destinations, redirect, direct response,
+// rewrite, headers, timeout.
+#include "compile/destination_rule.h"
+#include "compile/hosts.h"
+#include "compile/service.h"
+#include "compile/virtual_service.h"
+#include <stdlib.h>
+
+enum { REGEX_MESSAGE_MAX = 160 };
+
+// ---- headers ----
+
+static bool is_authority(struct str name)
+{
+    return str_equal_nocase(name, STR("host")) || str_is(name, ":authority");
+}
+
+static int compare_pairs(const void *a, const void *b)
+{
+    const struct text_pair *left = a, *right = b;
+    return str_compare(text_str(left->key), text_str(right->key));
+}
+
+static bool add_values(struct compiler *c, const struct object *object, enum header_op_kind kind,
+                       const struct text_map *from, struct str path, struct header_op *ops,
+                       uint32_t *n)
+{
+    if (from->n == 0)
+        return true;
+    struct text_pair *sorted =
+        arena_copy(c->scratch, from->items, sizeof *sorted * (size_t)from->n);
+    if (from->n > 1)
+        qsort(sorted, from->n, sizeof *sorted, compare_pairs);
+    for (uint32_t i = 0; i < from->n; i++) {
+        struct str name = host_lower(c->arena, text_str(sorted[i].key));
+        if (name.len == 0 || name.ptr[0] == ':' || str_is(name, "host"))
+            continue; // the authority is the rewrite's; other pseudo headers are dropped, as by Istio
+        struct format_error error;
+        const struct format *value =
+            format_parse(c->arena, text_str(sorted[i].value), FORMAT_HEADER_VALUE, &error);
+        if (!value) {
+            report(c, DIAG_HEADER_VALUE, object, sorted[i].value.line, sorted[i].value.col,
+                   path_of(c, "%.*s[%s]", STR_ARG(path), sorted[i].key.ptr),
+                   "header value configuration \"%s\" is invalid at byte %zu: %s",
+                   sorted[i].value.ptr, error.offset + 1, error.message);
+            return false;
+        }
+        ops[(*n)++] = (struct header_op){kind, arena_str(c->arena, name), value};
+    }
+    return true;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    const struct text *left = a, *right = b;
+    return str_compare(text_str(*left), text_str(*right));
+}
+
+// Removals first, so that a name both removed and set is there; then set, then add.
+static bool read_ops(struct compiler *c, const struct object *object,
+                     const struct header_operations *from, struct str path, struct header_ops *ret)
+{
+    uint32_t n = 0, cap = from->remove.n + from->set.n + from->add.n;
+    if (cap == 0)
+        return true;
+    struct header_op *ops = ARENA_ARRAY(c->arena, struct header_op, cap);
+    struct text *removed = ARENA_ARRAY(c->scratch, struct text, from->remove.n + 1);
+    for (uint32_t i = 0; i < from->remove.n; i++)
+        removed[i] = from->remove.items[i];
+    qsort(removed, from->remove.n, sizeof *removed, compare_names);
+    for (uint32_t i = 0; i < from->remove.n; i++) {
+        struct str name = host_lower(c->arena, text_str(removed[i]));
+        if (name.len > 0 && name.ptr[0] != ':' && !str_is(name, "host"))
+            ops[n++] = (struct header_op){HEADER_REMOVE, arena_str(c->arena, name), NULL};
+    }
+    if (!add_values(c, object, HEADER_SET, &from->set, path_of(c, "%.*s.set", STR_ARG(path)), ops,
+                    &n) ||
+        !add_values(c, object, HEADER_ADD, &from->add, path_of(c, "%.*s.add", STR_ARG(path)), ops,
+                    &n))
+        return false;
+    *ret = (struct header_ops){n, ops};
+    return true;
+}
+
+static bool read_headers(struct compiler *c, const struct object *object,
+                         const struct headers *from, struct str path,
+                         struct header_ops *ret_request, struct header_ops *ret_response)
+{
+    if (!from->is_set)
+        return true;
+    struct str at = path_of(c, "%.*s.headers", STR_ARG(path));
+    return read_ops(c, object, &from->request, path_of(c, "%.*s.request", STR_ARG(at)),
+                    ret_request) &&
+           read_ops(c, object, &from->response, path_of(c, "%.*s.response", STR_ARG(at)),
+                    ret_response);
+}
+
+// The value that set or add gives to the authority; set beats add. STR_NONE: none.
+static struct str authority_of(const struct headers *headers)
+{
+    const struct text_map *maps[] = {&headers->request.set, &headers->request.add};
+    for (size_t m = 0; headers->is_set && m < 2; m++) {
+        for (uint32_t i = 0; i < maps[m]->n; i++) {
+            if (is_authority(text_str(maps[m]->items[i].key)))
+                return text_str(maps[m]->items[i].value);
+        }
+    }
+    return STR_NONE;
+}
+
+// ---- destinations ----
+
+static void report_service(struct compiler *c, const struct vs_rule *rule,
+                           const struct http_destination *destination, struct str fqdn,
+                           struct str path)
+{
+    struct str host = text_str(destination->host), domain = c->options->cluster_domain;
+    struct diag *diag = report(c, DIAG_DANGLING_SERVICE, rule->object, destination->host.line,
+                               destination->host.col, path_of(c, "%.*s.host", STR_ARG(path)),
+                               "no Service has the name \"%.*s\"", STR_ARG(fqdn));
+    struct str name, ns;
+    if (host_split_service(fqdn, domain, &name, &ns)) {
+        hint_object(c, diag, KIND_SERVICE, ns, name, NULL);
+        return;
+    }
+    // "httpbin.default" is not expanded: the commonest mistake with these names.
+    struct str whole = JOIN(c->scratch, host,
+                            str_has_suffix(host, STR(".svc")) ? STR(".") : STR(".svc."), domain);
+    if (service_of_host(c, whole))
+        diag_hint(c->diags, diag, "a name with a dot is taken as it is: write %.*s",
+                  STR_ARG(whole));
+}
+
+static const struct service_port *pick_port(const struct service *service,
+                                            const struct http_destination *destination,
+                                            uint16_t listener_port)
+{
+    if (destination->port.is_set)
+        return service_port_numbered(service, (uint16_t)destination->port.value);
+    if (service->n_ports == 1 && service->ports[0].transport == TRANSPORT_TCP)
+        return &service->ports[0];
+    return service_port_numbered(service, listener_port);
+}
+
+// "80 (http), 8080", for messages about a port that is not there.
+static struct str ports_text(struct compiler *c, const struct service *service)
+{
+    struct str text = STR_NONE;
+    for (uint32_t i = 0; i < service->n_ports; i++) {
+        char number[NUMBER_TEXT_MAX];
+        struct str name = text_str(service->ports[i].name);
+        bool is_named = name.len > 0;
+        text = JOIN(c->scratch, text, i > 0 ? STR(", ") : STR_NONE,
+                    number_text((uint64_t)service->ports[i].port.value, number),
+                    is_named ? STR(" (") : STR_NONE, name, is_named ? STR(")") : STR_NONE);
+    }
+    return text;
+}
+
+static const struct cluster *destination_cluster(struct compiler *c, const struct vs_rule *rule,
+                                                 const struct http_destination *destination,
+                                                 uint16_t listener_port, struct str path)
+{
+    struct str fqdn = host_expand(c->scratch, text_str(destination->host), rule->object->ns,
+                                  c->options->cluster_domain);
+    struct str subset = text_str(destination->subset);
+    uint16_t wanted =
+        destination->port.is_set ? (uint16_t)destination->port.value : listener_port;
+    char number[NUMBER_TEXT_MAX];
+    struct str port_text = number_text(wanted, number);
+    path = path_of(c, "%.*s.destination", STR_ARG(path));
+    const struct object *service = service_of_host(c, fqdn);
+    if (!service) {
+        report_service(c, rule, destination, fqdn, path);
+        return missing_cluster(c, port_text, subset, fqdn);
+    }
+    const struct service_port *port = pick_port(service->service, destination, listener_port);
+    struct service_port own; // ExternalName needs no ports of its own
+    if (!port && service->service->type == SERVICE_EXTERNAL_NAME &&
+        service->service->n_ports == 0) {
+        own = (struct service_port){.port = {.value = wanted, .is_set = true}};
+        port = &own;
+    }
+    if (!port) {
+        uint32_t line = destination->port.is_set ? destination->port.line : destination->line;
+        uint32_t col = destination->port.is_set ? destination->port.col : destination->col;
+        struct diag *diag =
+            report(c, DIAG_DANGLING_PORT, rule->object, line, col,
+                   path_of(c, "%.*s.port.number", STR_ARG(path)), "%.*s has no TCP port %u",
+                   STR_ARG(service->title), wanted);
+        struct str ports = ports_text(c, service->service);
+        if (ports.len > 0)
+            diag_hint(c->diags, diag, "it has %.*s", STR_ARG(ports));
+        return missing_cluster(c, port_text, subset, fqdn);
+    }
+    if (subset.len > 0 && !policy_has_subset(c, service, fqdn, subset)) {
+        struct diag *diag = report(c, DIAG_UNKNOWN_SUBSET, rule->object, destination->subset.line,
+                                   destination->subset.col,
+                                   path_of(c, "%.*s.subset", STR_ARG(path)),
+                                   "no DestinationRule for %.*s defines subset \"%.*s\"",
+                                   STR_ARG(fqdn), STR_ARG(subset));
+        struct str nearest = policy_nearest_subset(c, service, fqdn, subset);
+        if (nearest.ptr)
+            diag_hint(c->diags, diag, "did you mean \"%.*s\"?", STR_ARG(nearest));
+        return missing_cluster(c, port_text, subset, fqdn);
+    }
+    const struct cluster *cluster = service_cluster(c, service, port, subset, UPSTREAM_BY_PORT);
+    if (cluster->is_unserved_protocol)
+        report(c, DIAG_UPSTREAM_PROTOCOL, rule->object, destination->host.line,
+               destination->host.col, path, "port %u of %.*s speaks HTTP/2, by its %s",
+               (unsigned)port->port.value, STR_ARG(service->title),
+               port->app_protocol.len > 0 ? "appProtocol" : "name");
+    return cluster;
+}
+
+static bool read_targets(struct compiler *c, const struct vs_rule *rule, uint16_t port,
+                         struct route *route)
+{
+    const struct http_route *from = &rule->rule;
+    struct target *targets = ARENA_ARRAY(c->arena, struct target, from->n_route);
+    for (uint32_t i = 0; i < from->n_route; i++) {
+        const struct http_destination *destination = &from->route[i];
+        struct str path = path_of(c, "%.*s.route[%u]", STR_ARG(rule->path), i);
+        targets[i].cluster = destination_cluster(c, rule, destination, port, path);
+        // A weight means something among several only.
+        targets[i].weight = from->n_route == 1 ? 1 : (uint32_t)destination->weight.value;
+        route->total_weight += targets[i].weight;
+        if (!read_headers(c, rule->object, &destination->headers, path, &targets[i].request_ops,
+                          &targets[i].response_ops))
+            return false;
+    }
+    route->action = ROUTE_FORWARD;
+    route->targets = targets;
+    route->n_targets = (uint16_t)from->n_route;
+    return true;
+}
+
+// ---- rewrite, redirect, direct response ----
+
+static bool read_rewrite(struct compiler *c, const struct vs_rule *rule, struct route *route)
+{
+    const struct http_rewrite *from = &rule->rule.rewrite;
+    struct str authority = from->is_set ? text_str(from->authority) : STR_NONE;
+    if (authority.len == 0)
+        authority = authority_of(&rule->rule.headers);
+    for (uint32_t i = 0; i < rule->rule.n_route && authority.len == 0; i++) {
+        if (rule->rule.n_route == 1)
+            authority = authority_of(&rule->rule.route[i].headers);
+    }
+    bool has_path = from->is_set && (from->uri.ptr || from->regex_match.ptr);
+    if (authority.len == 0 && !has_path)
+        return true;
+    struct rewrite *rewrite = ARENA_NEW(c->arena, struct rewrite);
+    rewrite->authority = arena_str(c->arena, authority);
+    route->rewrite = rewrite;
+    if (from->is_set && from->uri.ptr) {
+        rewrite->kind = REWRITE_PREFIX; // vs_action_fit_path() looks at the condition
+        rewrite->text = arena_str(c->arena, text_str(from->uri));
+    } else if (from->is_set && from->regex_match.ptr) {
+        char message[REGEX_MESSAGE_MAX];
+        size_t offset = 0;
+        rewrite->kind = REWRITE_REGEX;
+        rewrite->text = arena_str(c->arena, text_str(from->regex_rewrite));
+        rewrite->regex = builder_regex(c->builder, text_str(from->regex_match), 0, message,
+                                       sizeof message, &offset);
+        if (!rewrite->regex) {
+            report(c, DIAG_REGEX_INVALID, rule->rewrite_object, from->regex_match.line,
+                   from->regex_match.col,
+                   path_of(c, "%.*s.rewrite.uriRegexRewrite.match", STR_ARG(rule->path)),
+                   "\"%s\": %s; Istio uses RE2 style regex-based match", from->regex_match.ptr,
+                   message);
+            return false;
+        }
+    }
+    return true;
+}
+
+// redirect.authority may bring its port along.
+static void set_redirect_host(struct compiler *c, struct redirect *redirect, struct str authority)
+{
+    redirect->host = arena_str(c->arena, authority);
+    ptrdiff_t colon = -1;
+    for (size_t i = 0; i < authority.len; i++) {
+        if (authority.ptr[i] == ':')
+            colon = (ptrdiff_t)i;
+        else if (authority.ptr[i] == ']')
+            colon = -1;
+    }
+    uint64_t port = 0;
+    if (colon < 0 || !str_to_u64(str_from(authority, (size_t)colon + 1), UINT16_MAX, &port))
+        return;
+    redirect->host = str_upto(redirect->host, (size_t)colon);
+    redirect->port = (uint16_t)port;
+}
+
+static bool read_redirect(struct compiler *c, const struct vs_rule *rule, struct route *route)
+{
+    const struct http_redirect *from = &rule->rule.redirect;
+    struct redirect *redirect = ARENA_NEW(c->arena, struct redirect);
+    int64_t code = from->code.is_set && from->code.value != 0 ? from->code.value : 301;
+    if (code != 301 && code != 302 && code != 303 && code != 307 && code != 308) {
+        report(c, DIAG_REDIRECT_CODE, rule->object, from->code.line, from->code.col,
+               path_of(c, "%.*s.redirect.redirectCode", STR_ARG(rule->path)),
+               "%d is no redirect that a client follows; 301, 302, 303, 307 and 308 are",
+               (int)code);
+        return false;
+    }
+    redirect->code = (uint16_t)code;
+    redirect->scheme = arena_str(c->arena, text_str(from->scheme));
+    if (from->authority.len > 0)
+        set_redirect_host(c, redirect, text_str(from->authority));
+    if (from->port.is_set && from->port.value != 0)
+        redirect->port = (uint16_t)from->port.value;
+    else if (from->has_derive_port)
+        redirect->port_from_listener = from->derive_port == REDIRECT_PORT_FROM_REQUEST;
+    redirect->has_path = from->uri.len > 0;
+    redirect->path = arena_str(c->arena, text_str(from->uri));
+    redirect->has_prefix_rewrite = from->prefix_rewrite.ptr != NULL;
+    redirect->prefix_rewrite = arena_str(c->arena, text_str(from->prefix_rewrite));
+    route->action = ROUTE_REDIRECT;
+    route->redirect = redirect;
+    return true;
+}
+
+bool vs_action_build(struct compiler *c, const struct vs_rule *rule, uint16_t port,
+                     struct route *route)
+{
+    const struct http_route *from = &rule->rule;
+    route->body_bytes_max = c->options->body_bytes_max;
+    if (from->timeout.is_set && from->timeout.ms > 0)
+        route->timeout_ms = from->timeout.ms > UINT32_MAX ? UINT32_MAX : (uint32_t)from->timeout.ms;
+    if (!read_headers(c, rule->headers_object, &from->headers, rule->path, &route->request_ops,
+                      &route->response_ops))
+        return false;
+    if (from->redirect.is_set)
+        return read_redirect(c, rule, route);
+    if (from->direct_response.is_set) {
+        route->action = ROUTE_RESPOND;
+        route->status = (uint16_t)from->direct_response.status.value;
+        route->body = arena_str(c->arena, text_str(from->direct_response.body));
+        return true;
+    }
+    return from->n_route > 0 && read_targets(c, rule, port, route) &&
+           read_rewrite(c, rule, route);
+}
+
+void vs_action_fit_path(struct compiler *c, struct route *route)
+{
+    bool replaces_prefix = (route->rewrite && route->rewrite->kind == REWRITE_PREFIX) ||
+                           (route->redirect && route->redirect->has_prefix_rewrite);
+    if (!replaces_prefix)
+        return;
+    // Without a condition on the path Istio matches the prefix "/", and that is what is replaced.
+    if (route->path_kind == PATH_ANY) {
+        route->path_kind = PATH_PREFIX_STRING;
+        route->path = STR("/");
+    }
+    if (route->path_kind != PATH_PREFIX_STRING && route->rewrite) {
+        struct rewrite *whole = arena_copy(c->arena, route->rewrite, sizeof *whole);
+        whole->kind = REWRITE_FULL;
+        route->rewrite = whole;
+    }
+}
