@@ -20,6 +20,7 @@ SANITIZER = re.compile(
     r"ERROR: (Address|Leak|Memory)Sanitizer|WARNING: ThreadSanitizer|runtime error:|"
     r"SUMMARY: \w+Sanitizer|CHECK failed"
 )
+PIPE_ENDS_KEPT = 32  # that a worker may keep for its next large bodies
 LOG_LINE = re.compile(r"^\d{4}-\d\d-\d\dT[\d:.]+Z (\w+) ")
 
 
@@ -85,6 +86,7 @@ class Gateway:
 
     def __init__(self, folder, *args, ports=(80,), workers=2, env=None, access_log="-"):
         self.folder = pathlib.Path(folder)
+        self.workers = workers
         self.args = ["--bind", "127.0.0.1", "--workers", str(workers), "--admin", "127.0.0.1:0"]
         for port in ports:
             self.args += ["--port-map", f"{port}=0"]
@@ -116,6 +118,7 @@ class Gateway:
             self.read_ports(self.log.wait_for(r"^sluicegate: ready: ?(.*)")[0].group(1))
             self.admin_port = int(self.log.wait_for(r"admin.*127\.0\.0\.1:(\d+)")[0].group(1))
             self.descriptors_at_rest = self.descriptors()
+            self.pipes_at_rest = self.pipes()
         return self
 
     def read_ports(self, text):
@@ -130,12 +133,14 @@ class Gateway:
     def __exit__(self, kind, value, trace):
         if kind is None:
             self.finish()
-        else:
+        elif self.process:
             self.kill()
             print("--- the gateway's log\n" + self.log.text())
             print("--- access log, last lines\n" + "\n".join(self.access_log.lines[-20:]))
 
     def kill(self):
+        if self.process is None:
+            return
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
@@ -172,6 +177,7 @@ class Gateway:
                 kept = self.metric("sluicegate_upstream_connections_active")
                 return self.descriptors() <= self.descriptors_at_rest + kept
             wait_until(as_before, f"descriptors as at the start ({self.descriptors_at_rest})")
+            assert self.pipes() <= self.pipes_at_rest + self.workers * PIPE_ENDS_KEPT
 
     def check_log(self):
         text = self.log.text()
@@ -182,7 +188,19 @@ class Gateway:
                 assert any(re.search(x, line) for x in self.expected_errors), f"unexpected: {line}"
 
     def descriptors(self):
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+        """Open descriptors but for pipes, a few of which a worker keeps for later."""
+        folder, found = f"/proc/{self.process.pid}/fd", 0
+        for name in os.listdir(folder):
+            try:
+                found += not os.readlink(f"{folder}/{name}").startswith("pipe:")
+            except OSError:
+                pass
+        return found
+
+    def pipes(self):
+        folder = f"/proc/{self.process.pid}/fd"
+        links = (os.path.join(folder, name) for name in os.listdir(folder))
+        return sum(os.path.islink(x) and os.readlink(x).startswith("pipe:") for x in links)
 
     def resident_kib(self):
         text = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
