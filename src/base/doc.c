@@ -178,9 +178,9 @@ static bool apply_tag(struct parse *p, struct node *node, struct fy_token *token
         }
         break;
     }
-    struct str text = str_upto(token_text(token), 80);
-    return fits ||
-           fail(p, node->line, node->col, "the tag \"%.*s\" has no meaning here", STR_ARG(text));
+    struct str text = name.len > 1 ? name : token_text(token); // "!" is a name as well
+    return fits || fail(p, node->line, node->col, "the tag \"%s%.*s\" has no meaning here",
+                        name.len > 1 ? "!!" : "", STR_ARG(str_upto(text, 80)));
 }
 
 static void define_anchor(struct parse *p, struct str name, struct node *node, uint64_t weight)
@@ -208,6 +208,8 @@ static bool add_node(struct parse *p, struct node *node, struct position place)
         p->items[p->n_items++] = node;
         return true;
     }
+    if (frame->has_key && !frame->key.key.ptr)
+        return fail(p, place.line, place.col, "a key is missing before \":\"");
     if (frame->has_key) {
         frame->key.value = node;
         frame->has_key = false;
@@ -219,12 +221,13 @@ static bool add_node(struct parse *p, struct node *node, struct position place)
     if (node->type == NODE_MAP || node->type == NODE_LIST)
         return fail(p, place.line, place.col, "a key must be a string, not a %s",
                     node->type == NODE_MAP ? "map" : "list");
-    if (node->scalar.len == 0 && !node->is_quoted)
-        return fail(p, place.line, place.col, "a key is missing before \":\"");
     frame->key = (struct pair){.key = node->scalar, .line = place.line, .col = place.col};
     // A quoted "<<" is a key like any other; the merge is told apart by a pointer of its own.
     if (!node->is_quoted && str_is(node->scalar, "<<"))
         frame->key.key = merge_key;
+    // An empty key has no place; its value, which comes next, has one to report.
+    if (!node->is_quoted && node->scalar.len == 0)
+        frame->key.key = STR_NONE;
     frame->has_key = true;
     return true;
 }
