@@ -107,7 +107,7 @@ static size_t ip_literal_len(struct str authority)
     if (end < 0)
         return 0;
     struct str ip = {authority.ptr + 1, (size_t)end - 1};
-    return address_parse_ip(ip, &address) && address.family == AF_INET6 ? (size_t)end + 1 : 0;
+    return str_index(ip, ':') >= 0 && address_parse_ip(ip, &address) ? (size_t)end + 1 : 0;
 }
 
 // Length of the reg-name or IPv4 address at the start, up to ':' or the end; 0: malformed.
