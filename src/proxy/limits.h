@@ -10,8 +10,8 @@ enum {
     STREAMS_KEPT = 64,              // free streams that a worker keeps
     STREAM_ROOM_BYTES = 1024,       // small values of one stream (paths, ids) without allocation
 
-    EVENTS_PER_TURN = 256,
     ACCEPTS_PER_EVENT = 64,
+    ACCEPT_PAUSE_MS = 100, // after accept(2) ran out of descriptors
     RELAY_BYTES_PER_RUN = 512 * 1024, // then other connections have their turn
     COPY_BODY_MAX = 4096,             // a body slice up to this is copied behind its head: one send
     SPLICE_MIN_BYTES = 128 * 1024,    // a remaining body from this on goes through a pipe
@@ -21,7 +21,6 @@ enum {
     TRIES_MAX = 3,             // of one request, over all endpoints
     PATCHES_MAX = 64,          // headers that routes may set, add or remove in one head
     TRAILERS_KEPT = 8,         // trailers remembered for the access log
-    DRAIN_BODY_MAX = 64 * 1024, // of an unread request body after an early answer: read to keep the connection
 
     HALF_CLOSE_GRACE_MS = 2000, // a client that ended its side may still read an answer for so long
     LOG_FLUSH_MS = 50,          // oldest access-log line in a worker's chunk

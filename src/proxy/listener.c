@@ -7,6 +7,21 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+static void on_pause_over(struct timer *timer)
+{
+    struct accepting *accepting = LIST_ENTRY(timer, struct accepting, pause);
+    if (accepting->is_open)
+        loop_change(&accepting->worker->loop, &accepting->watch, EPOLLIN);
+}
+
+// The listener is level-triggered: without a pause the loop would spin until something is closed.
+static void pause_accepting(struct accepting *accepting)
+{
+    struct loop *loop = &accepting->worker->loop;
+    loop_change(loop, &accepting->watch, 0);
+    timer_arm(&loop->wheel, &accepting->pause, loop->now_ms + ACCEPT_PAUSE_MS);
+}
+
 static void on_event(struct watch *watch, uint32_t events)
 {
     (void)events;
@@ -19,7 +34,9 @@ static void on_event(struct watch *watch, uint32_t events)
         if (fd < 0) {
             if (errno == EINTR || errno == ECONNABORTED)
                 continue;
-            return; // EAGAIN; or out of descriptors: level-triggered, tried again next turn
+            if (errno != EAGAIN)
+                pause_accepting(accepting); // out of descriptors or memory
+            return;
         }
         struct address remote = {0};
         address_from_sockaddr((struct sockaddr *)&sockaddr, &remote);
@@ -36,6 +53,7 @@ void accepting_open(struct worker *worker, const struct listener *listener, int 
 {
     struct accepting *accepting = worker->accepting[listener->slot];
     if (accepting) { // closed and opened again before we looked
+        timer_disarm(&worker->loop.wheel, &accepting->pause);
         if (accepting->is_open) {
             loop_forget(&worker->loop, &accepting->watch);
             close(accepting->watch.fd);
@@ -50,12 +68,14 @@ void accepting_open(struct worker *worker, const struct listener *listener, int 
                                     .slot = listener->slot,
                                     .is_open = true,
                                     .listener = listener};
+    timer_init(&accepting->pause, on_pause_over);
     int error = loop_add(&worker->loop, &accepting->watch, EPOLLIN);
     CHECK(error == 0);
 }
 
 void accepting_close(struct worker *worker, struct accepting *accepting)
 {
+    timer_disarm(&worker->loop.wheel, &accepting->pause);
     if (accepting->is_open) {
         loop_forget(&worker->loop, &accepting->watch);
         close(accepting->watch.fd);

@@ -70,6 +70,7 @@ struct stream {
     bool keep_up;
     bool is_tcp, is_upgrade, is_tunnel;
     bool is_http10;
+    bool tunnel_seeded;    // bytes behind the heads were taken over
     bool cut;              // ended before its end: close instead of keepalive
     bool decode_chunked;   // response to an HTTP/1.0 client: chunks are taken apart
     bool encode_chunked;   // response until close to an HTTP/1.1 client: chunks are made
@@ -87,8 +88,10 @@ struct stream {
     struct str reply_headers; // further header lines of a local answer, each with CR LF
 
     char *body;           // request body bytes: in down->rx or in `large`
-    uint32_t body_off, body_end; // unsent part of `body`
-    char *large;          // BUFFER_LARGE_BYTES for a long request body
+    uint32_t body_begin;  // first body byte that is still there: where a replay starts
+    uint32_t body_off, body_end; // validated and unsent part of `body`
+    uint32_t body_fill;   // end of what was read into `body`; past body_end: pipelined
+    char *large;          // BUFFER_LARGE_BYTES for a body that did not come with its head
     uint64_t body_unread; // LENGTH: still to come from the client
     uint64_t body_bytes_max; // 0: none
     uint32_t res_off, res_end; // unsent part of up->rx
@@ -103,6 +106,8 @@ struct stream {
     struct header_patch *request_patches, *response_patches;
     uint32_t n_request_patches, n_response_patches;
     char service_time[24];
+    uint8_t service_time_len;
+    uint8_t n_attempts; // heads sent upstream
     struct str tried[TRIES_MAX];
     const struct endpoint *tried_endpoints[TRIES_MAX];
     uint64_t upstream_ids[TRIES_MAX];
@@ -136,6 +141,8 @@ void stream_begin(struct stream *stream, struct downstream *down, uint32_t head_
 void stream_begin_tcp(struct stream *stream, struct downstream *down,
                       const struct listener *listener);
 void stream_run(struct stream *stream);
+// As stream_run, then goes on with the connection's next request: for whoever is called by an event.
+void stream_drive(struct stream *stream);
 void stream_abort(struct stream *stream); // the client is gone: log, free; the caller closes `down`
 void stream_on_upstream(struct stream *stream); // an event on stream->up
 void stream_on_idle(struct stream *stream);     // no progress for the idle deadline
@@ -155,8 +162,11 @@ void stream_write_reply(struct stream *stream);
 size_t stream_build_request_head(struct stream *stream, char *out, size_t cap);
 size_t stream_build_response_head(struct stream *stream, char *out, size_t cap);
 size_t stream_build_interim_head(struct stream *stream, char *out, size_t cap);
+size_t stream_build_reply_head(struct stream *stream, size_t body_len, char *out, size_t cap);
+bool stream_keeps_downstream(struct stream *stream); // decides, when a head is due
 void stream_prepare_request(struct stream *stream); // ids, x-forwarded-for, header operations
 void stream_prepare_response(struct stream *stream);
+void stream_prepare_reply(struct stream *stream);
 // stream_body.c: bodies; false: a side failed and the stream has been told
 enum pump_result {
     PUMP_WAIT,  // nothing more to do until an event
@@ -171,7 +181,7 @@ enum pump_result {
 enum pump_result stream_pump_request(struct stream *stream);
 enum pump_result stream_pump_response(struct stream *stream);
 enum pump_result stream_pump_tunnel(struct stream *stream);
-// Takes up body bytes that came with a head: [off, end) of the buffer.
+// Takes up bytes that were read: up to `end` of the buffer. PUMP_DONE or PUMP_BAD_...
 enum pump_result stream_take_request_bytes(struct stream *stream, uint32_t end);
 enum pump_result stream_take_response_bytes(struct stream *stream, uint32_t end);
 void stream_close_pipe(struct stream *stream);

@@ -88,6 +88,7 @@ struct endpoint_slot *worker_endpoint_slot(struct worker *worker, const struct e
         page = calloc(1, sizeof *page);
         CHECK(page != NULL);
         for (unsigned i = 0; i < SLOTS_PER_PAGE; i++) {
+            page->slots[i].number = page_no * SLOTS_PER_PAGE + i;
             list_init(&page->slots[i].idle);
             list_init(&page->slots[i].in_use);
         }
@@ -96,7 +97,8 @@ struct endpoint_slot *worker_endpoint_slot(struct worker *worker, const struct e
     return &page->slots[endpoint->slot % SLOTS_PER_PAGE];
 }
 
-struct cluster_slot *worker_cluster_slot(struct worker *worker, const struct cluster *cluster)
+struct cluster_slot *worker_cluster_slot(struct worker *worker, const struct snapshot *snapshot,
+                                         const struct cluster *cluster)
 {
     uint32_t page_no = cluster->slot / SLOTS_PER_PAGE;
     CHECK(page_no < SLOT_PAGES_MAX);
@@ -108,7 +110,7 @@ struct cluster_slot *worker_cluster_slot(struct worker *worker, const struct clu
         atomic_store_explicit(&worker->cluster_pages[page_no], page, memory_order_release);
     }
     struct cluster_slot *slot = &page->slots[cluster->slot % SLOTS_PER_PAGE];
-    uint64_t identity = worker->hold->snapshot->cluster_identity[cluster->slot];
+    uint64_t identity = snapshot->cluster_identity[cluster->slot];
     if (slot->identity != identity) { // the slot was another cluster's
         balance_state_fini(&slot->balance);
         slot->balance = (struct balance_state){0};
@@ -163,7 +165,9 @@ static void adopt_listeners(struct worker *worker, const struct snapshot *snapsh
     for (uint32_t i = 0; i < snapshot->n_listeners; i++) {
         const struct listener *listener = &snapshot->listeners[i];
         int fd = proxy_take_listener_fd(worker->proxy, listener->slot, worker->index);
-        if (fd >= 0)
+        if (fd >= 0 && worker->is_draining)
+            close(fd);
+        else if (fd >= 0)
             accepting_open(worker, listener, fd);
         else if (worker->accepting[listener->slot])
             worker->accepting[listener->slot]->listener = listener;
@@ -239,6 +243,15 @@ static void begin_drain(struct worker *worker)
         downstream_drain(LIST_ENTRY(node, struct downstream, node));
     }
     upstream_close_idle(worker);
+    worker_note_drained(worker);
+}
+
+void worker_note_drained(struct worker *worker)
+{
+    if (!worker->is_draining || worker->is_drained || worker->n_downstreams > 0)
+        return;
+    worker->is_drained = true;
+    proxy_note_drained(worker->proxy);
 }
 
 static void on_wake(struct waker *waker)
@@ -277,7 +290,7 @@ static void run_ready(struct worker *worker)
     while (!list_empty(&batch)) {
         struct stream *stream = LIST_ENTRY(batch.next, struct stream, ready);
         list_remove(&stream->ready);
-        stream_run(stream);
+        stream_drive(stream);
     }
 }
 
@@ -287,9 +300,11 @@ void worker_run(struct worker *worker)
         look_at_mailbox(worker);
         loop_turn(&worker->loop, list_empty(&worker->ready) ? -1 : 0);
         run_ready(worker);
+        downstream_free_closed(worker);
     }
     while (!list_empty(&worker->downstreams))
         downstream_close(LIST_ENTRY(worker->downstreams.next, struct downstream, node));
+    downstream_free_closed(worker);
     upstream_close_idle(worker);
     for (uint32_t i = 0; i < worker->n_accepting; i++)
         if (worker->accepting[i])
@@ -310,6 +325,7 @@ void worker_init(struct worker *worker, struct proxy *proxy, unsigned index)
     worker->index = index;
     loop_init(&worker->loop);
     list_init(&worker->downstreams);
+    list_init(&worker->closed);
     list_init(&worker->ready);
     list_init(&worker->slots_with_idle);
     worker->small = (struct free_pool){.bytes = BUFFER_SMALL_BYTES, .n_max = BUFFERS_KEPT};

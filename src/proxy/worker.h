@@ -55,6 +55,7 @@ struct endpoint_slot {
     uint64_t identity;      // shared (relaxed); 0: unused
     struct list idle;       // upstreams that wait, newest first
     struct list in_use;     // in worker->slots_with_idle while `idle` is not empty
+    uint32_t number;        // its own slot number
     uint32_t n_idle, active;
     uint64_t counters[ENDPOINT_COUNTER_COUNT]; // shared (relaxed)
 };
@@ -84,6 +85,7 @@ enum downstream_state {
     DOWN_HEAD,   // part of a head has come
     DOWN_BUSY,   // a stream is running
     DOWN_LINGER, // answered and shut: reads and drops so that the answer is not lost to a reset
+    DOWN_CLOSED, // freed at the end of the loop's turn, so that callers may still look at it
 };
 
 struct downstream { // a client's connection; freed by downstream_close
@@ -137,6 +139,7 @@ struct upstream { // a connection to an endpoint
 struct accepting { // a listener as this worker serves it
     struct watch watch;
     struct worker *worker;
+    struct timer pause; // out of descriptors: accepts again when it fires
     uint32_t slot;
     bool is_open;
     const struct listener *listener; // in the current snapshot; NULL: gone
@@ -150,6 +153,7 @@ struct worker {
     struct accepting **accepting; // by listener slot
     uint32_t n_accepting;
     struct list downstreams;
+    struct list closed; // downstreams to be freed at the end of the turn
     struct list ready; // streams that used up their turn
     struct list slots_with_idle;
     struct free_pool small, large, streams, connections, upstreams;
@@ -157,7 +161,7 @@ struct worker {
     int pipes[PIPES_KEPT][2];
     unsigned n_pipes;
     uint32_t n_downstreams;
-    bool is_draining;
+    bool is_draining, is_drained;
     uint64_t next_id;
     uint64_t random[2];
     struct access_log_channel *log; // NULL: off
@@ -184,8 +188,10 @@ void worker_init(struct worker *worker, struct proxy *proxy, unsigned index);
 void worker_fini(struct worker *worker);
 void worker_run(struct worker *worker); // the thread's whole life
 uint64_t worker_random(struct worker *worker);
+void worker_note_drained(struct worker *worker); // when draining and no connection is left
 struct endpoint_slot *worker_endpoint_slot(struct worker *worker, const struct endpoint *endpoint);
-struct cluster_slot *worker_cluster_slot(struct worker *worker, const struct cluster *cluster);
+struct cluster_slot *worker_cluster_slot(struct worker *worker, const struct snapshot *snapshot,
+                                         const struct cluster *cluster);
 const struct listener *worker_listener(struct worker *worker, uint32_t slot); // NULL: gone
 void worker_release_hold(struct worker *worker, struct snapshot_hold *hold); // a stream ended
 struct str worker_date(struct worker *worker); // RFC 9110, 5.6.7, of now
@@ -201,14 +207,22 @@ void downstream_close(struct downstream *down); // also ends its stream, logged 
 void downstream_stream_done(struct downstream *down, bool keep_alive);
 // Sends; what does not fit is kept in tx. false: the connection failed.
 bool downstream_send(struct downstream *down, struct str head, struct str body, size_t *ret_body_sent);
+// Sends all, or keeps the rest in tx (behind what is there). false: the connection failed.
+bool downstream_send_all(struct downstream *down, struct str data);
 bool downstream_flush(struct downstream *down); // false: failed; see down->tx
 void downstream_drain(struct downstream *down);
+void downstream_continue(struct downstream *down); // after a stream: the next head, if one has come
+void downstream_progress(struct downstream *down, uint32_t timeout_ms); // bytes moved: deadline anew
+void downstream_free_closed(struct worker *worker);
 
 // ---- upstream.c ----
 
 // A pooled connection, or a new one that is connecting (state tells). NULL: *reterr_errno.
-struct upstream *upstream_acquire(struct worker *worker, const struct endpoint *endpoint,
-                                  const struct cluster *cluster, bool fresh, int *reterr_errno);
+struct upstream *upstream_acquire(struct worker *worker, const struct snapshot *snapshot,
+                                  const struct cluster *cluster, const struct endpoint *endpoint,
+                                  bool fresh, int *reterr_errno);
+int upstream_finish_connect(struct upstream *up); // 0 or errno; then its state is UP_BUSY
+void upstream_note_connect_failure(struct worker *worker, struct endpoint_slot *slot);
 void upstream_release(struct upstream *up); // back to its pool, or closed when it can't be reused
 void upstream_close(struct upstream *up);   // NULL is fine
 void upstream_close_stale(struct worker *worker, const struct snapshot *snapshot);

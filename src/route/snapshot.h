@@ -131,6 +131,7 @@ struct route {
     uint32_t rank;             // position in its virtual host: the lowest that fits wins
     uint8_t path_kind, action; // enum path_kind, enum route_action
     bool path_ignore_case;
+    bool is_ingress; // backends get the headers that ingress-nginx sends (X-Real-IP ...)
     uint16_t n_matches, n_targets;
     struct str path; // text of the condition
     const struct regex *path_regex;

@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: Apache-2.0
+// A client's connection: idle, reading a head, busy with a stream, lingering. It owns its receive
+// buffer only while something is in it.
+#include "proxy/stream.h"
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void read_heads(struct downstream *down);
+
+static void arm(struct downstream *down, uint32_t timeout_ms)
+{
+    timer_arm(&down->worker->loop.wheel, &down->timer, down->worker->loop.now_ms + timeout_ms);
+}
+
+// ---- buffers ----
+
+static void drop_rx(struct downstream *down)
+{
+    if (!down->rx)
+        return;
+    pool_give(down->rx_cap == BUFFER_SMALL_BYTES ? &down->worker->small : &down->worker->large,
+              down->rx);
+    down->rx = NULL;
+    down->rx_cap = down->rx_off = down->rx_end = 0;
+    down->scanned = 0;
+}
+
+// Makes room behind what is unread: moved to the front, or into a large buffer. false: full.
+static bool make_room(struct downstream *down)
+{
+    struct worker *worker = down->worker;
+    if (!down->rx) {
+        down->rx = pool_take(&worker->small);
+        down->rx_cap = BUFFER_SMALL_BYTES;
+        down->rx_off = down->rx_end = 0;
+    } else if (down->rx_off > 0) {
+        memmove(down->rx, down->rx + down->rx_off, down->rx_end - down->rx_off);
+        down->rx_end -= down->rx_off;
+        down->rx_off = 0;
+    }
+    if (down->rx_end < down->rx_cap)
+        return true;
+    if (down->rx_cap == BUFFER_LARGE_BYTES)
+        return false;
+    char *large = pool_take(&worker->large);
+    memcpy(large, down->rx, down->rx_end);
+    pool_give(&worker->small, down->rx);
+    down->rx = large;
+    down->rx_cap = BUFFER_LARGE_BYTES;
+    return true;
+}
+
+// ---- sending ----
+
+// Appends to tx what the socket did not take.
+static void keep_rest(struct downstream *down, struct str rest)
+{
+    uint32_t held = down->tx_end - down->tx_off;
+    char *tx = malloc(held + rest.len);
+    CHECK(tx != NULL);
+    if (held > 0)
+        memcpy(tx, down->tx + down->tx_off, held);
+    memcpy(tx + held, rest.ptr, rest.len);
+    free(down->tx);
+    down->tx = tx;
+    down->tx_off = 0;
+    down->tx_end = held + (uint32_t)rest.len;
+}
+
+bool downstream_send(struct downstream *down, struct str head, struct str body,
+                     size_t *ret_body_sent)
+{
+    *ret_body_sent = 0;
+    ssize_t n;
+    if (!down->sock.writable || down->tx)
+        n = -EAGAIN;
+    else if (body.len == 0)
+        n = sock_send(&down->sock, head.ptr, head.len);
+    else
+        n = sock_send2(&down->sock, head, body);
+    if (n == -EAGAIN)
+        n = 0;
+    if (n < 0)
+        return false;
+    WORKER_COUNT(down->worker, DOWNSTREAM_BYTES_SENT, n);
+    if ((size_t)n < head.len)
+        keep_rest(down, str_from(head, (size_t)n));
+    else
+        *ret_body_sent = (size_t)n - head.len;
+    return true;
+}
+
+bool downstream_send_all(struct downstream *down, struct str data)
+{
+    size_t ignored;
+    return downstream_send(down, data, STR_NONE, &ignored);
+}
+
+bool downstream_flush(struct downstream *down)
+{
+    if (!down->tx || !down->sock.writable)
+        return true;
+    ssize_t n = sock_send(&down->sock, down->tx + down->tx_off, down->tx_end - down->tx_off);
+    if (n == -EAGAIN)
+        return true;
+    if (n < 0)
+        return false;
+    WORKER_COUNT(down->worker, DOWNSTREAM_BYTES_SENT, n);
+    down->tx_off += (uint32_t)n;
+    if (down->tx_off == down->tx_end) {
+        free(down->tx);
+        down->tx = NULL;
+        down->tx_off = down->tx_end = 0;
+    }
+    return true;
+}
+
+// ---- states ----
+
+static void go_idle(struct downstream *down)
+{
+    drop_rx(down);
+    down->state = DOWN_IDLE;
+    arm(down, proxy_get_options(down->worker->proxy)->keepalive_timeout_ms);
+}
+
+void downstream_close(struct downstream *down)
+{
+    struct worker *worker = down->worker;
+    if (down->stream) {
+        struct stream *stream = down->stream;
+        stream_abort(stream);
+        down->stream = NULL;
+    }
+    timer_disarm(&worker->loop.wheel, &down->timer);
+    loop_forget(&worker->loop, &down->sock.watch);
+    close(down->sock.watch.fd);
+    drop_rx(down);
+    free(down->tx);
+    down->tx = NULL;
+    list_remove(&down->node);
+    list_push_back(&worker->closed, &down->node); // freed at the end of the turn
+    down->state = DOWN_CLOSED;
+    worker->n_downstreams--;
+    WORKER_COUNT(worker, CONNECTIONS_ACTIVE, -1);
+    worker_note_drained(worker);
+}
+
+// Shuts our side and reads on for a while: closing with bytes unread would reset the connection,
+// and a reset can overtake the answer (RFC 9112, 9.6).
+static void linger(struct downstream *down)
+{
+    shutdown(down->sock.watch.fd, SHUT_WR);
+    if (down->sock.peer_closed || down->sock.failed) {
+        downstream_close(down);
+        return;
+    }
+    drop_rx(down);
+    down->state = DOWN_LINGER;
+    arm(down, proxy_get_options(down->worker->proxy)->linger_timeout_ms);
+}
+
+static void run_linger(struct downstream *down)
+{
+    while (down->sock.readable && !down->sock.failed) {
+        ssize_t n = sock_recv(&down->sock, down->worker->scratch, SCRATCH_BYTES);
+        if (n == -EAGAIN)
+            return;
+        if (n <= 0) {
+            downstream_close(down);
+            return;
+        }
+    }
+    if (down->sock.failed)
+        downstream_close(down);
+}
+
+void downstream_stream_done(struct downstream *down, bool keep_alive)
+{
+    down->stream = NULL;
+    if (down->sock.failed) {
+        downstream_close(down);
+        return;
+    }
+    if (!keep_alive || down->close_after || down->worker->is_draining) {
+        linger(down);
+        return;
+    }
+    down->state = DOWN_HEAD;
+    // What was pipelined behind this request is read by downstream_continue(), which whoever ran
+    // the stream calls: a loop, so that a long pipeline does not nest.
+    if (down->rx_off == down->rx_end && !down->sock.readable)
+        go_idle(down);
+}
+
+void downstream_drain(struct downstream *down)
+{
+    if (down->state == DOWN_IDLE && !down->sock.readable)
+        downstream_close(down);
+    else
+        down->close_after = true;
+}
+
+// ---- heads ----
+
+static void refuse(struct downstream *down, struct stream *stream, enum h1_error error)
+{
+    WORKER_COUNT(down->worker, PROTOCOL_ERRORS, 1);
+    down->stream = stream;
+    down->state = DOWN_BUSY;
+    stream_refuse(stream, down, error, h1_error_status(error),
+                  str_of(h1_error_detail(error)));
+}
+
+// Parses one head out of the buffer and runs its request. false: nothing more to do now.
+static bool take_head(struct downstream *down)
+{
+    struct worker *worker = down->worker;
+    const struct proxy_options *options = proxy_get_options(worker->proxy);
+    struct h1_limits limits = {options->head_bytes_max, options->target_bytes_max,
+                               (uint16_t)options->headers_max};
+    struct stream *stream = stream_create(worker); // parsed in place: no copy of the head's slices
+    size_t scanned = down->scanned, head_len = 0;
+    enum h1_error error = H1_ERROR_NONE;
+    enum h1_status status =
+        h1_parse_request(&stream->req, &limits, down->rx + down->rx_off,
+                         down->rx_end - down->rx_off, &scanned, &head_len, &error);
+    if (status == H1_MORE) {
+        stream_discard(stream);
+        down->scanned = (uint32_t)scanned;
+        if (down->state != DOWN_HEAD || down->head_begin_ns == 0) {
+            down->state = DOWN_HEAD;
+            down->head_begin_ns = worker->loop.now_ns;
+            arm(down, options->request_head_timeout_ms);
+        }
+        return false;
+    }
+    down->scanned = 0;
+    down->n_requests++;
+    if (status == H1_ERROR) {
+        refuse(down, stream, error);
+        return false;
+    }
+    down->state = DOWN_BUSY;
+    down->stream = stream;
+    arm(down, options->stream_idle_timeout_ms);
+    stream_begin(stream, down, (uint32_t)head_len);
+    down->head_begin_ns = 0;
+    stream_run(stream); // may close `down`: see the caller
+    return true;
+}
+
+// Reads and serves until the socket is empty or a stream waits. The connection may be gone after.
+static void read_heads(struct downstream *down)
+{
+    struct worker *worker = down->worker;
+    for (;;) {
+        if (down->rx_off < down->rx_end) {
+            bool was_whole = take_head(down);
+            if (down->state != DOWN_HEAD)
+                return; // closed, lingering, idle, or busy with a stream that waits
+            if (was_whole)
+                continue;
+        }
+        if (!down->sock.readable) {
+            if (down->rx_off == down->rx_end)
+                go_idle(down);
+            return;
+        }
+        if (!make_room(down)) { // cannot be: the head limit is below the buffer's size
+            downstream_close(down);
+            return;
+        }
+        ssize_t n = sock_recv(&down->sock, down->rx + down->rx_end, down->rx_cap - down->rx_end);
+        if (n == -EAGAIN) {
+            if (down->rx_off == down->rx_end)
+                go_idle(down);
+            return;
+        }
+        if (n <= 0) {
+            downstream_close(down);
+            return;
+        }
+        WORKER_COUNT(worker, DOWNSTREAM_BYTES_RECEIVED, n);
+        down->rx_end += (uint32_t)n;
+    }
+}
+
+void downstream_continue(struct downstream *down)
+{
+    if (down->state == DOWN_HEAD)
+        read_heads(down);
+}
+
+// ---- events ----
+
+static void on_busy_event(struct downstream *down)
+{
+    struct stream *stream = down->stream;
+    if (down->sock.failed) {
+        downstream_close(down);
+        return;
+    }
+    if (down->sock.peer_closed && stream->request_received && !stream->is_tunnel &&
+        !stream->is_half_closed) {
+        // Most clients that send FIN now are gone; a few only ended their side and still read.
+        stream->is_half_closed = true;
+        down->close_after = true;
+        arm(down, HALF_CLOSE_GRACE_MS);
+    }
+    stream_drive(stream);
+}
+
+static void on_event(struct watch *watch, uint32_t events)
+{
+    struct downstream *down = LIST_ENTRY(watch, struct downstream, sock.watch);
+    sock_note_events(&down->sock, events);
+    switch (down->state) {
+    case DOWN_IDLE:
+        if (!down->sock.readable && !down->sock.failed)
+            return; // writable: the news of the registration
+        down->state = DOWN_HEAD;
+        down->head_begin_ns = 0;
+        read_heads(down);
+        return;
+    case DOWN_HEAD:
+        read_heads(down);
+        return;
+    case DOWN_BUSY:
+        on_busy_event(down);
+        return;
+    case DOWN_LINGER:
+        run_linger(down);
+        return;
+    case DOWN_CLOSED:
+        return;
+    }
+}
+
+static void on_timer(struct timer *timer)
+{
+    struct downstream *down = LIST_ENTRY(timer, struct downstream, timer);
+    struct stream *stream;
+    switch (down->state) {
+    case DOWN_HEAD:
+        if (down->rx_off == down->rx_end) {
+            downstream_close(down);
+            return;
+        }
+        stream = stream_create(down->worker);
+        down->n_requests++;
+        down->stream = stream;
+        down->state = DOWN_BUSY;
+        stream_refuse(stream, down, H1_ERROR_NONE, 408, STR("request_header_timeout"));
+        return;
+    case DOWN_BUSY:
+        stream = down->stream;
+        if (stream->is_half_closed)
+            downstream_close(down);
+        else
+            stream_on_idle(stream);
+        return;
+    case DOWN_IDLE:
+    case DOWN_LINGER:
+        downstream_close(down);
+        return;
+    case DOWN_CLOSED:
+        return;
+    }
+}
+
+void downstream_progress(struct downstream *down, uint32_t timeout_ms)
+{
+    if (down->stream && down->stream->is_half_closed)
+        return; // the grace is not to be extended
+    arm(down, timeout_ms);
+}
+
+void downstream_accept(struct worker *worker, const struct listener *listener, int fd,
+                       const struct address *remote)
+{
+    struct downstream *down = pool_take(&worker->connections);
+    *down = (struct downstream){.worker = worker,
+                                .listener_slot = listener->slot,
+                                .accepted_ns = worker->loop.now_ns,
+                                .accepted_wall_ns = worker->loop.wall_ns,
+                                .id = worker->next_id++,
+                                .remote = *remote};
+    down->sock.watch = (struct watch){.on_event = on_event, .fd = fd};
+    down->sock.writable = true;
+    struct sockaddr_storage local;
+    socklen_t len = sizeof local;
+    if (getsockname(fd, (struct sockaddr *)&local, &len) == 0)
+        address_from_sockaddr((struct sockaddr *)&local, &down->local);
+    int one = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    timer_init(&down->timer, on_timer);
+    list_push_back(&worker->downstreams, &down->node);
+    worker->n_downstreams++;
+    WORKER_COUNT(worker, CONNECTIONS, 1);
+    WORKER_COUNT(worker, CONNECTIONS_ACTIVE, 1);
+    int error = loop_add(&worker->loop, &down->sock.watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+    if (error < 0) {
+        downstream_close(down);
+        return;
+    }
+    if (listener->kind == LISTENER_TCP) {
+        down->is_tcp = true;
+        down->state = DOWN_BUSY;
+        struct stream *stream = stream_create(worker);
+        down->stream = stream;
+        stream_begin_tcp(stream, down, listener);
+        stream_drive(stream);
+        return;
+    }
+    down->state = DOWN_IDLE;
+    arm(down, proxy_get_options(worker->proxy)->request_head_timeout_ms);
+}
+
+void downstream_free_closed(struct worker *worker)
+{
+    while (!list_empty(&worker->closed)) {
+        struct downstream *down = LIST_ENTRY(worker->closed.next, struct downstream, node);
+        list_remove(&down->node);
+        pool_give(&worker->connections, down);
+    }
+}

@@ -1,0 +1,532 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bodies on their way. Each direction has one bounded buffer: it is read only when it is empty, so a
+// slow reader stops the sender (backpressure) and costs no more than that buffer. Chunked bodies are
+// validated as they pass and forwarded as they are between two HTTP/1.1 sides.
+#include "proxy/stream.h"
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+// ---- taking up what was read ----
+
+enum pump_result stream_take_request_bytes(struct stream *stream, uint32_t end)
+{
+    stream->body_fill = end;
+    if (stream->request_received)
+        return PUMP_DONE;
+    uint32_t n = end - stream->body_end;
+    switch (stream->req.body) {
+    case BODY_UNTIL_CLOSE: // no request has this
+    case BODY_NONE:
+        stream->request_received = true;
+        break;
+    case BODY_LENGTH:
+        if (n > stream->body_unread)
+            n = (uint32_t)stream->body_unread;
+        stream->body_unread -= n;
+        stream->body_end += n;
+        stream->bytes_received += n;
+        stream->request_received = stream->body_unread == 0;
+        break;
+    case BODY_CHUNKED:
+        while (stream->body_end < end && !stream->request_received) {
+            size_t used;
+            struct str data, name;
+            enum h1_chunk_event event =
+                h1_chunked_next(&stream->req_chunked, stream->body + stream->body_end,
+                                end - stream->body_end, &used, &data, &name);
+            stream->body_end += (uint32_t)used;
+            if (event == H1_CHUNK_ERROR)
+                return PUMP_BAD_REQUEST;
+            if (event == H1_CHUNK_DATA)
+                stream->bytes_received += data.len;
+            stream->request_received = event == H1_CHUNK_END;
+        }
+        if (stream->body_bytes_max && stream->bytes_received > stream->body_bytes_max)
+            return PUMP_TOO_LARGE;
+        break;
+    }
+    if (stream->request_received)
+        stream->request_end_ns = stream->worker->loop.now_ns;
+    return PUMP_DONE;
+}
+
+static void keep_trailer(struct stream *stream, struct str name, struct str value)
+{
+    stream->trailer_bytes += name.len + value.len + 4;
+    if (stream->n_trailers < TRAILERS_KEPT)
+        stream->trailers[stream->n_trailers++] = (struct header){
+            .name = stream_copy(stream, name), .value = stream_copy(stream, value)};
+}
+
+// Validates chunked bytes in [res_end, end). For an HTTP/1.0 client the data is moved together over
+// the framing, which never grows it.
+static enum pump_result take_chunked_response(struct stream *stream, uint32_t end)
+{
+    struct upstream *up = stream->up;
+    uint32_t in = stream->res_end, out = stream->res_end;
+    while (in < end && !stream->response_received) {
+        size_t used;
+        struct str data, name;
+        enum h1_chunk_event event =
+            h1_chunked_next(&stream->res_chunked, up->rx + in, end - in, &used, &data, &name);
+        if (event == H1_CHUNK_ERROR)
+            return PUMP_BAD_RESPONSE;
+        if (event == H1_CHUNK_TRAILER)
+            keep_trailer(stream, name, data);
+        if (event == H1_CHUNK_DATA)
+            stream->bytes_sent += data.len;
+        if (stream->decode_chunked && event == H1_CHUNK_DATA) {
+            memmove(up->rx + out, data.ptr, data.len);
+            out += (uint32_t)data.len;
+        }
+        in += (uint32_t)used;
+        stream->response_received = event == H1_CHUNK_END;
+    }
+    if (stream->response_received && in < end)
+        stream->keep_up = false; // bytes that nobody asked for
+    stream->res_end = stream->decode_chunked ? out : in;
+    return PUMP_DONE;
+}
+
+// What came until now becomes one chunk, in place: room was left in front of it (see read_response).
+static void wrap_chunk(struct stream *stream, uint32_t begin, uint32_t end)
+{
+    char *rx = stream->up->rx;
+    char size[12];
+    int len = snprintf(size, sizeof size, "%x\r\n", end - begin);
+    memcpy(rx + begin - len, size, (size_t)len);
+    memcpy(rx + end, "\r\n", 2);
+    stream->res_off = begin - (uint32_t)len;
+    stream->res_end = end + 2;
+}
+
+enum { CHUNK_ROOM_FRONT = 12, CHUNK_ROOM_BACK = 16 };
+
+enum pump_result stream_take_response_bytes(struct stream *stream, uint32_t end)
+{
+    uint32_t n = end - stream->res_end;
+    switch (stream->res.body) {
+    case BODY_NONE:
+        stream->response_received = true;
+        if (n > 0)
+            stream->keep_up = false;
+        break;
+    case BODY_LENGTH:
+        if (n > stream->res_unread) {
+            n = (uint32_t)stream->res_unread;
+            stream->keep_up = false;
+        }
+        stream->res_unread -= n;
+        stream->res_end += n;
+        stream->bytes_sent += n;
+        stream->response_received = stream->res_unread == 0;
+        break;
+    case BODY_CHUNKED: {
+        enum pump_result result = take_chunked_response(stream, end);
+        if (result != PUMP_DONE)
+            return result;
+        break;
+    }
+    case BODY_UNTIL_CLOSE:
+        stream->bytes_sent += n;
+        if (stream->encode_chunked && n > 0) {
+            // With the head: no room was left in front of these bytes yet.
+            uint32_t begin = stream->res_end;
+            if (begin == stream->res_head_len) {
+                if (end + CHUNK_ROOM_FRONT + CHUNK_ROOM_BACK > BUFFER_LARGE_BYTES)
+                    return PUMP_BAD_RESPONSE;
+                memmove(stream->up->rx + begin + CHUNK_ROOM_FRONT, stream->up->rx + begin, n);
+                begin += CHUNK_ROOM_FRONT;
+            }
+            wrap_chunk(stream, begin, begin + n);
+        } else {
+            stream->res_end += n;
+        }
+        break;
+    }
+    if (stream->response_received)
+        stream->up_rx_end_ns = stream->worker->loop.now_ns;
+    return PUMP_DONE;
+}
+
+// ---- request body ----
+
+static bool flush_upstream_head(struct stream *stream)
+{
+    struct upstream *up = stream->up;
+    if (!up->tx || !up->sock.writable)
+        return true;
+    ssize_t n = sock_send(&up->sock, up->tx + up->tx_off, up->tx_end - up->tx_off);
+    if (n == -EAGAIN)
+        return true;
+    if (n < 0)
+        return false;
+    stream->anything_sent = true;
+    stream->up_wire_sent += (uint64_t)n;
+    up->tx_off += (uint32_t)n;
+    if (up->tx_off == up->tx_end) {
+        free(up->tx);
+        up->tx = NULL;
+    }
+    return true;
+}
+
+static void note_progress(struct stream *stream)
+{
+    const struct proxy_options *options = proxy_get_options(stream->worker->proxy);
+    downstream_progress(stream->down, stream->is_tunnel ? options->tunnel_idle_timeout_ms
+                                                        : options->stream_idle_timeout_ms);
+}
+
+// Reads more of the request's body into an empty buffer.
+static enum pump_result read_request(struct stream *stream)
+{
+    struct downstream *down = stream->down;
+    if (!down->sock.readable)
+        return down->sock.failed ? PUMP_DOWN_FAILED : PUMP_WAIT;
+    if (stream->body_off > stream->body_begin)
+        stream->body_dropped = true;
+    if (!stream->large) {
+        stream->large = pool_take(&stream->worker->large);
+        stream->body = stream->large;
+        down->rx_off = down->rx_end; // the head stays for its slices; nothing follows it
+    }
+    stream->body_begin = stream->body_off = stream->body_end = stream->body_fill = 0;
+    size_t want = BUFFER_LARGE_BYTES;
+    if (stream->req.body == BODY_LENGTH && stream->body_unread < want)
+        want = (size_t)stream->body_unread; // what is pipelined behind stays in the kernel
+    ssize_t n = sock_recv(&down->sock, stream->body, want);
+    if (n == -EAGAIN)
+        return PUMP_WAIT;
+    if (n <= 0)
+        return PUMP_DOWN_FAILED;
+    stream->down_wire_received += (uint64_t)n;
+    WORKER_COUNT(stream->worker, DOWNSTREAM_BYTES_RECEIVED, n);
+    note_progress(stream);
+    return stream_take_request_bytes(stream, (uint32_t)n);
+}
+
+enum pump_result stream_pump_request(struct stream *stream)
+{
+    struct upstream *up = stream->up;
+    uint32_t moved = 0;
+    if (!flush_upstream_head(stream))
+        return PUMP_UP_FAILED;
+    while (!up->tx) {
+        if (stream->body_off < stream->body_end) {
+            if (!up->sock.writable)
+                return up->sock.failed ? PUMP_UP_FAILED : PUMP_WAIT;
+            ssize_t n = sock_send(&up->sock, stream->body + stream->body_off,
+                                  stream->body_end - stream->body_off);
+            if (n == -EAGAIN)
+                return PUMP_WAIT;
+            if (n < 0)
+                return PUMP_UP_FAILED;
+            stream->anything_sent = true;
+            stream->body_off += (uint32_t)n;
+            stream->up_wire_sent += (uint64_t)n;
+            moved += (uint32_t)n;
+            note_progress(stream);
+            continue;
+        }
+        if (stream->request_received) {
+            stream->request_sent = true;
+            return PUMP_DONE;
+        }
+        if (moved >= RELAY_BYTES_PER_RUN)
+            return PUMP_YIELD;
+        enum pump_result result = read_request(stream);
+        if (result != PUMP_DONE)
+            return result;
+    }
+    return up->sock.failed ? PUMP_UP_FAILED : PUMP_WAIT;
+}
+
+// ---- splice ----
+
+static bool open_pipe(struct stream *stream)
+{
+    struct worker *worker = stream->worker;
+    if (worker->n_pipes > 0) {
+        worker->n_pipes--;
+        memcpy(stream->pipe, worker->pipes[worker->n_pipes], sizeof stream->pipe);
+        return true;
+    }
+    if (pipe2(stream->pipe, O_NONBLOCK | O_CLOEXEC) < 0) {
+        stream->pipe[0] = stream->pipe[1] = -1;
+        return false;
+    }
+    fcntl(stream->pipe[0], F_SETPIPE_SZ, PIPE_BYTES); // smaller is slower, not wrong
+    return true;
+}
+
+void stream_close_pipe(struct stream *stream)
+{
+    struct worker *worker = stream->worker;
+    if (stream->pipe[0] < 0)
+        return;
+    if (stream->pipe_bytes == 0 && worker->n_pipes < PIPES_KEPT) {
+        memcpy(worker->pipes[worker->n_pipes++], stream->pipe, sizeof stream->pipe);
+    } else {
+        close(stream->pipe[0]);
+        close(stream->pipe[1]);
+    }
+    stream->pipe[0] = stream->pipe[1] = -1;
+    stream->pipe_bytes = 0;
+}
+
+static enum pump_result fill_pipe(struct stream *stream)
+{
+    struct upstream *up = stream->up;
+    size_t want = PIPE_BYTES;
+    if (stream->res_unread < want)
+        want = (size_t)stream->res_unread;
+    ssize_t n = splice(up->sock.watch.fd, NULL, stream->pipe[1], NULL, want,
+                       SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    if (n < 0 && errno == EAGAIN) {
+        up->sock.readable = up->sock.peer_closed;
+        return up->sock.failed ? PUMP_UP_FAILED : PUMP_WAIT;
+    }
+    if (n <= 0) {
+        up->sock.readable = false;
+        return PUMP_UP_FAILED;
+    }
+    stream->pipe_bytes += (uint32_t)n;
+    stream->res_unread -= (uint64_t)n;
+    stream->bytes_sent += (uint64_t)n;
+    stream->up_wire_received += (uint64_t)n;
+    if (stream->res_unread == 0) {
+        stream->response_received = true;
+        stream->up_rx_end_ns = stream->worker->loop.now_ns;
+    }
+    return PUMP_DONE;
+}
+
+static void note_sent_down(struct stream *stream, size_t n)
+{
+    stream->down_wire_sent += n;
+    WORKER_COUNT(stream->worker, DOWNSTREAM_BYTES_SENT, n);
+    note_progress(stream);
+}
+
+static enum pump_result drain_pipe(struct stream *stream)
+{
+    struct downstream *down = stream->down;
+    if (!down->sock.writable)
+        return down->sock.failed ? PUMP_DOWN_FAILED : PUMP_WAIT;
+    ssize_t n = splice(stream->pipe[0], NULL, down->sock.watch.fd, NULL, stream->pipe_bytes,
+                       SPLICE_F_MOVE | SPLICE_F_NONBLOCK |
+                           (stream->res_unread ? SPLICE_F_MORE : 0));
+    if (n < 0 && errno == EAGAIN) {
+        down->sock.writable = false;
+        return PUMP_WAIT;
+    }
+    if (n < 0) {
+        down->sock.failed = true;
+        return PUMP_DOWN_FAILED;
+    }
+    stream->pipe_bytes -= (uint32_t)n;
+    note_sent_down(stream, (size_t)n);
+    return PUMP_DONE;
+}
+
+// ---- response body ----
+
+static enum pump_result response_ended(struct stream *stream)
+{
+    if (stream->res.body != BODY_UNTIL_CLOSE || stream->up->sock.failed)
+        return PUMP_UP_FAILED;
+    stream->response_received = true;
+    stream->up_rx_end_ns = stream->worker->loop.now_ns;
+    if (stream->encode_chunked) {
+        memcpy(stream->up->rx + stream->res_head_len, "0\r\n\r\n", 5);
+        stream->res_off = stream->res_head_len;
+        stream->res_end = stream->res_head_len + 5;
+    }
+    return PUMP_DONE;
+}
+
+static enum pump_result read_response(struct stream *stream)
+{
+    struct upstream *up = stream->up;
+    if (!up->sock.readable)
+        return up->sock.failed ? PUMP_UP_FAILED : PUMP_WAIT;
+    uint32_t begin = stream->res_head_len; // the head stays: the access log reads it
+    size_t want = BUFFER_LARGE_BYTES - begin;
+    if (stream->encode_chunked) {
+        begin += CHUNK_ROOM_FRONT;
+        want -= CHUNK_ROOM_FRONT + CHUNK_ROOM_BACK;
+    }
+    // Not cut at the body's end: a short read tells that the socket is empty, and more than the body
+    // is a protocol error.
+    ssize_t n = sock_recv(&up->sock, up->rx + begin, want);
+    if (n == -EAGAIN)
+        return PUMP_WAIT;
+    if (n == 0)
+        return response_ended(stream);
+    if (n < 0)
+        return PUMP_UP_FAILED;
+    if (!stream->up_rx_body_ns)
+        stream->up_rx_body_ns = stream->worker->loop.now_ns;
+    stream->up_wire_received += (uint64_t)n;
+    stream->res_off = stream->res_end = begin;
+    return stream_take_response_bytes(stream, begin + (uint32_t)n);
+}
+
+static enum pump_result send_response(struct stream *stream)
+{
+    struct downstream *down = stream->down;
+    if (!down->sock.writable)
+        return down->sock.failed ? PUMP_DOWN_FAILED : PUMP_WAIT;
+    ssize_t n = sock_send(&down->sock, stream->up->rx + stream->res_off,
+                          stream->res_end - stream->res_off);
+    if (n == -EAGAIN)
+        return PUMP_WAIT;
+    if (n < 0)
+        return PUMP_DOWN_FAILED;
+    stream->res_off += (uint32_t)n;
+    note_sent_down(stream, (size_t)n);
+    return PUMP_DONE;
+}
+
+enum pump_result stream_pump_response(struct stream *stream)
+{
+    uint64_t begin_bytes = stream->down_wire_sent;
+    if (!downstream_flush(stream->down))
+        return PUMP_DOWN_FAILED;
+    if (stream->down->tx)
+        return PUMP_WAIT;
+    for (;;) {
+        enum pump_result result;
+        if (stream->res_off < stream->res_end) {
+            result = send_response(stream);
+        } else if (stream->pipe_bytes > 0) {
+            result = drain_pipe(stream);
+        } else if (stream->response_received) {
+            stream->response_sent = true;
+            return PUMP_DONE;
+        } else if (stream->down_wire_sent - begin_bytes >= RELAY_BYTES_PER_RUN) {
+            return PUMP_YIELD;
+        } else if (stream->pipe[0] >= 0 ||
+                   (stream->res.body == BODY_LENGTH && stream->res_unread >= SPLICE_MIN_BYTES &&
+                    open_pipe(stream))) {
+            result = stream->up->sock.readable ? fill_pipe(stream)
+                     : stream->up->sock.failed ? PUMP_UP_FAILED
+                                               : PUMP_WAIT;
+        } else {
+            result = read_response(stream);
+        }
+        if (result != PUMP_DONE)
+            return result;
+    }
+}
+
+// ---- tunnels ----
+
+// One direction: what came with the head first (seed), then from socket to socket.
+static enum pump_result pump_direction(struct stream *stream, struct direction *way,
+                                       struct sock *from, struct sock *to, uint64_t *counted,
+                                       bool to_upstream)
+{
+    const enum pump_result from_failed = to_upstream ? PUMP_DOWN_FAILED : PUMP_UP_FAILED;
+    const enum pump_result to_failed = to_upstream ? PUMP_UP_FAILED : PUMP_DOWN_FAILED;
+    uint32_t moved = 0;
+    for (;;) {
+        if (way->off < way->end) {
+            if (!to->writable)
+                return to->failed ? to_failed : PUMP_WAIT;
+            ssize_t n = sock_send(to, way->data + way->off, way->end - way->off);
+            if (n == -EAGAIN)
+                return PUMP_WAIT;
+            if (n < 0)
+                return to_failed;
+            way->off += (uint32_t)n;
+            *counted += (uint64_t)n;
+            moved += (uint32_t)n;
+            if (!to_upstream)
+                WORKER_COUNT(stream->worker, DOWNSTREAM_BYTES_SENT, n);
+            note_progress(stream);
+            continue;
+        }
+        if (way->eof_read) {
+            if (!way->eof_sent) {
+                shutdown(to->watch.fd, SHUT_WR); // a half-close is handed on
+                way->eof_sent = true;
+            }
+            return PUMP_DONE;
+        }
+        if (!from->readable) {
+            pool_give(&stream->worker->large, way->data); // an idle tunnel holds no buffer
+            way->data = NULL;
+            return from->failed ? from_failed : PUMP_WAIT;
+        }
+        if (moved >= RELAY_BYTES_PER_RUN)
+            return PUMP_YIELD;
+        if (!way->data)
+            way->data = pool_take(&stream->worker->large);
+        way->off = way->end = 0;
+        ssize_t n = sock_recv(from, way->data, BUFFER_LARGE_BYTES);
+        if (n == -EAGAIN)
+            continue;
+        if (n < 0)
+            return from_failed;
+        if (n == 0)
+            way->eof_read = true;
+        way->end = (uint32_t)n;
+        if (to_upstream)
+            WORKER_COUNT(stream->worker, DOWNSTREAM_BYTES_RECEIVED, n);
+    }
+}
+
+// Bytes that were read behind the two heads belong to the tunnel.
+static void seed_tunnel(struct stream *stream)
+{
+    struct downstream *down = stream->down;
+    struct upstream *up = stream->up;
+    if (stream->is_tcp)
+        return;
+    uint32_t early = stream->body_fill - stream->body_end;
+    if (early > 0) {
+        stream->to_up.data = pool_take(&stream->worker->large);
+        memcpy(stream->to_up.data, stream->body + stream->body_end, early);
+        stream->to_up.end = early;
+        stream->body_end = stream->body_fill;
+    }
+    if (up->rx && up->rx_end > stream->res_head_len) {
+        stream->to_down.data = pool_take(&stream->worker->large);
+        stream->to_down.end = up->rx_end - stream->res_head_len;
+        memcpy(stream->to_down.data, up->rx + stream->res_head_len, stream->to_down.end);
+        up->rx_end = stream->res_head_len;
+    }
+    down->sock.readable = true; // an edge may have come while the head was answered
+}
+
+enum pump_result stream_pump_tunnel(struct stream *stream)
+{
+    struct sock *down = &stream->down->sock, *up = &stream->up->sock;
+    if (!stream->tunnel_seeded) {
+        stream->tunnel_seeded = true;
+        seed_tunnel(stream);
+        note_progress(stream);
+    }
+    if (!downstream_flush(stream->down))
+        return PUMP_DOWN_FAILED;
+    if (stream->down->tx)
+        return PUMP_WAIT;
+    enum pump_result out =
+        pump_direction(stream, &stream->to_up, down, up, &stream->bytes_received, true);
+    if (out == PUMP_DOWN_FAILED || out == PUMP_UP_FAILED)
+        return out;
+    enum pump_result back =
+        pump_direction(stream, &stream->to_down, up, down, &stream->bytes_sent, false);
+    if (back == PUMP_DOWN_FAILED || back == PUMP_UP_FAILED)
+        return back;
+    if (out == PUMP_DONE && back == PUMP_DONE)
+        return PUMP_DONE;
+    // A WebSocket whose one side has ended has ended; plain TCP goes on half-closed.
+    if (!stream->is_tcp && (out == PUMP_DONE || back == PUMP_DONE))
+        return PUMP_DONE;
+    return out == PUMP_YIELD || back == PUMP_YIELD ? PUMP_YIELD : PUMP_WAIT;
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// Answers of our own: a status, response flags for the log, a stable reason code that stands both in
+// the log's details and in the body, and one sentence.
+#include "proxy/stream.h"
+
+void stream_reply(struct stream *stream, uint16_t status, uint64_t flags, struct str details,
+                  struct str text)
+{
+    if (stream->timer.deadline_ms)
+        timer_disarm(&stream->worker->loop.wheel, &stream->timer);
+    stream->status = stream->reply_status = status;
+    stream->flags |= flags;
+    stream->details = details;
+    stream->step = STEP_reply;
+    if (text.len == 0)
+        return;
+    char *body = stream_alloc(stream, text.len + details.len + 4);
+    size_t len = text.len;
+    memcpy(body, text.ptr, len);
+    memcpy(body + len, " (", 2);
+    memcpy(body + len + 2, details.ptr, details.len);
+    len += 2 + details.len;
+    memcpy(body + len, ")\n", 2);
+    stream->reply_body = (struct str){body, len + 2};
+}
+
+void stream_write_reply(struct stream *stream)
+{
+    struct downstream *down = stream->down;
+    struct worker *worker = stream->worker;
+    if (!stream->request_received)
+        stream->keep_down = false; // what is left of the body would be taken for a request
+    stream_prepare_reply(stream);
+    bool has_body = stream->status != 204 && stream->status != 304 &&
+                    stream->req.method_id != METHOD_HEAD;
+    size_t len = stream_build_reply_head(stream, stream->reply_body.len, worker->scratch,
+                                         SCRATCH_BYTES);
+    CHECK(len > 0);
+    size_t body_len = has_body ? stream->reply_body.len : 0;
+    stream->down_tx_begin_ns = worker->loop.now_ns;
+    stream->bytes_sent = body_len;
+    stream->down_head_sent = len;
+    stream->down_wire_sent += len + body_len;
+    if (len + body_len <= SCRATCH_BYTES) {
+        memcpy(worker->scratch + len, stream->reply_body.ptr, body_len);
+        if (!downstream_send_all(down, (struct str){worker->scratch, len + body_len}))
+            down->sock.failed = true;
+        return;
+    }
+    // A large direct response: head and body one behind the other in the connection's own rest.
+    if (!downstream_send_all(down, (struct str){worker->scratch, len}) ||
+        !downstream_send_all(down, stream->reply_body))
+        down->sock.failed = true;
+}
