@@ -161,12 +161,7 @@ const struct format *format_parse(struct arena *arena, struct str text, unsigned
                                   struct format_error *reterr_error)
 {
     struct builder builder = {.arena = arena, .error = reterr_error};
-    bool is_line = flags & FORMAT_LINE;
-    if (is_line && text.len == 0)
-        text = str_of(format_istio_default);
     bool is_good = add_text(&builder, text, flags & FORMAT_HEADER_VALUE ? MODE_HEADER : MODE_TEXT);
-    if (is_line && !str_has_suffix(text, STR("\n")))
-        buf_add_char(&builder.literal, '\n');
     return finish(&builder, is_good);
 }
 
@@ -335,11 +330,28 @@ static void escape_byte(struct format_out *out, unsigned char c)
     out_add(out, text, sizeof(text));
 }
 
+// How many of the bytes at the front of `text` need no escape and are ASCII, eight at a time.
+static size_t plain_run(struct str text)
+{
+    static const uint64_t ones = UINT64_MAX / 255, highs = ones * 0x80;
+    size_t at = 0;
+    for (; at + 8 <= text.len; at += 8) {
+        uint64_t word;
+        memcpy(&word, text.ptr + at, 8);
+        // A byte of x that is 0 borrows into its top bit; false alarms only cost the slow way.
+        uint64_t quote = (word ^ ones * '"') - ones, backslash = (word ^ ones * '\\') - ones;
+        uint64_t control = word - ones * 0x20, delete = (word ^ ones * 0x7f) - ones;
+        if ((word | quote | backslash | control | delete) & highs)
+            break;
+    }
+    return at;
+}
+
 // As buf_add_json, without its quotes.
 static void render_escaped(struct format_out *out, struct str text)
 {
     size_t plain = 0;
-    for (size_t i = 0; i < text.len;) {
+    for (size_t i = plain_run(text); i < text.len;) {
         unsigned char c = (unsigned char)text.ptr[i];
         size_t len = c < 0x80 ? 1 : utf8_len(str_from(text, i));
         if (len > 1 || (len == 1 && c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)) {
@@ -353,12 +365,21 @@ static void render_escaped(struct format_out *out, struct str text)
     out_add(out, text.ptr + plain, text.len - plain);
 }
 
+static void render_number(struct format_out *out, int64_t number)
+{
+    if (out->cap >= out->len + WRITE_NUMBER_MAX) {
+        out->len += write_i64(out->data + out->len, number);
+        return;
+    }
+    char digits[WRITE_NUMBER_MAX];
+    out_add(out, digits, write_i64(digits, number));
+}
+
 static void render_value(struct format_out *out, const struct operation *operation,
                          const struct value *value)
 {
     if (value->is_number) {
-        char digits[WRITE_NUMBER_MAX];
-        out_add(out, digits, write_i64(digits, value->number));
+        render_number(out, value->number);
         return;
     }
     switch ((enum mode)operation->mode) {
@@ -382,6 +403,15 @@ static void render_value(struct format_out *out, const struct operation *operati
     }
 }
 
+enum { DIRECT_MAX = TIME_TEXT_MAX }; // more than an address takes
+
+// Times and addresses in text are made where they are to stand.
+static bool is_direct(const struct operation *operation)
+{
+    return operation->mode <= MODE_HEADER &&
+           (operation->kind == OPERATOR_TIME || operation->kind == OPERATOR_ADDRESS);
+}
+
 size_t format_render(const struct format *format, const struct request_info *info, char *out,
                      size_t cap)
 {
@@ -391,11 +421,15 @@ size_t format_render(const struct format *format, const struct request_info *inf
     for (const struct operation *operation = format->operations; operation < end; operation++) {
         struct value value;
         out_add(&line, operation->literal.ptr, operation->literal.len);
-        if (operation_evaluate(operation, info, scratch, &value)) {
-            render_value(&line, operation, &value);
-        } else {
+        bool is_in_place = is_direct(operation) && line.cap >= line.len + DIRECT_MAX;
+        char *place = is_in_place ? line.data + line.len : scratch;
+        if (!operation_evaluate(operation, info, place, &value)) {
             struct str absent = absent_text(operation);
             out_add(&line, absent.ptr, absent.len);
+        } else if (is_in_place) {
+            line.len += value.text.len;
+        } else {
+            render_value(&line, operation, &value);
         }
     }
     out_add(&line, format->tail.ptr, format->tail.len);

@@ -98,11 +98,7 @@ struct format_error {
 
 extern const char format_istio_default[]; // spec: Istio's default text format, with its newline
 
-enum { // flags
-    FORMAT_HEADER_VALUE = 1, // an empty value renders as nothing instead of '-'
-    FORMAT_LINE = 2,         // a line of a log: its newline is added if the text lacks one, and an
-                             // empty text means Istio's default
-};
+enum { FORMAT_HEADER_VALUE = 1 }; // flags: an empty value renders as nothing instead of '-'
 // Parses; the format lives in `arena`. NULL: *reterr_error.
 const struct format *format_parse(struct arena *arena, struct str text, unsigned flags,
                                   struct format_error *reterr_error);

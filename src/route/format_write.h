@@ -56,18 +56,18 @@ static inline void out_add_char(struct format_out *out, char c)
 
 enum { WRITE_NUMBER_MAX = 21 }; // digits of a 64-bit number and its sign
 
+// Straight into place: going through a buffer would read back single bytes that were just written
+// as one wide load, which stalls.
 static inline size_t write_u64(char *to, uint64_t value)
 {
-    if (value < 10) {
-        to[0] = (char)('0' + value);
-        return 1;
+    size_t len = 1;
+    for (uint64_t limit = 10; value >= limit; limit *= 10) {
+        len++;
+        if (len == WRITE_NUMBER_MAX - 1)
+            break; // 20 digits: the next limit would overflow
     }
-    char digits[WRITE_NUMBER_MAX];
-    size_t at = sizeof(digits);
-    for (; value > 0; value /= 10)
-        digits[--at] = (char)('0' + value % 10);
-    size_t len = sizeof(digits) - at;
-    copy_short(to, digits + at, len);
+    for (size_t at = len; at > 0; value /= 10)
+        to[--at] = (char)('0' + value % 10);
     return len;
 }
 
@@ -88,6 +88,22 @@ static inline void write_digits(char *to, uint64_t value, unsigned width)
     }
 }
 
+struct octet_text {
+    char text[3];
+    uint8_t len;
+};
+// clang-format off
+#define OCTET(n) \
+    {{(char)('0' + ((n) >= 100 ? (n) / 100 : (n) >= 10 ? (n) / 10 : (n))), \
+      (char)('0' + ((n) >= 100 ? (n) / 10 % 10 : (n) % 10)), (char)('0' + (n) % 10)}, \
+     (n) >= 100 ? 3 : (n) >= 10 ? 2 : 1}
+#define OCTETS_4(n) OCTET(n), OCTET((n) + 1), OCTET((n) + 2), OCTET((n) + 3)
+#define OCTETS_16(n) OCTETS_4(n), OCTETS_4((n) + 4), OCTETS_4((n) + 8), OCTETS_4((n) + 12)
+#define OCTETS_64(n) OCTETS_16(n), OCTETS_16((n) + 16), OCTETS_16((n) + 32), OCTETS_16((n) + 48)
+// clang-format on
+static const struct octet_text octet_texts[256] = {OCTETS_64(0), OCTETS_64(64), OCTETS_64(128),
+                                                   OCTETS_64(192)};
+
 // Room for ADDRESS_TEXT_MAX; returns the length.
 static inline size_t write_address(char *to, const struct address *address, bool has_port)
 {
@@ -95,15 +111,12 @@ static inline size_t write_address(char *to, const struct address *address, bool
         return has_port ? address_format(address, to) : address_format_ip(address, to);
     size_t len = 0;
     for (int i = 0; i < 4; i++) {
-        if (i > 0)
-            to[len++] = '.';
-        unsigned byte = address->ip[i];
-        if (byte >= 100)
-            to[len++] = (char)('0' + byte / 100);
-        if (byte >= 10)
-            to[len++] = (char)('0' + byte / 10 % 10);
-        to[len++] = (char)('0' + byte % 10);
+        const struct octet_text *octet = &octet_texts[address->ip[i]];
+        memcpy(to + len, octet->text, sizeof(octet->text)); // what is too much is written over
+        len += octet->len;
+        to[len++] = '.';
     }
+    len--;
     if (has_port) {
         to[len++] = ':';
         len += write_u64(to + len, address->port);
