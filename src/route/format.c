@@ -318,7 +318,7 @@ const struct format *format_parse_json(struct arena *arena, struct str text,
 static void escape_byte(struct format_out *out, unsigned char c)
 {
     static const char hex[] = "0123456789abcdef";
-    static const char shorts[] = "\"\"\\\\\bb\ff\nn\rr\tt";
+    static const char shorts[] = "\"\"\\\\\nn\rr\tt";
     for (const char *p = shorts; c != 0 && *p; p += 2) {
         if ((unsigned char)*p == c) {
             char text[2] = {'\\', p[1]};
