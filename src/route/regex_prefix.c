@@ -14,8 +14,8 @@ static enum unit next_unit(struct str pattern, size_t *at)
 {
     char c = pattern.ptr[(*at)++];
     if (c == '\\') {
-        if (*at == pattern.len || pattern.ptr[*at] == 'Q')
-            return UNIT_UNKNOWN;
+        if (*at == pattern.len || is_one_of(pattern.ptr[*at], "QE"))
+            return UNIT_UNKNOWN; // quoted parts; a lone \E is nothing, so `a\E*` repeats the a
         ++*at;
         return UNIT_SKIPPED;
     }

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/doc.h"
+#include "route/fixture.h"
+#include "route/match/match_types.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+
+static struct cluster *add_cluster(struct snapshot_builder *builder, const char *name)
+{
+    bool is_new;
+    return builder_cluster(builder, str_of(name), &is_new);
+}
+
+static void add_endpoint(struct snapshot_builder *builder, struct cluster *cluster,
+                         const char *text, uint32_t weight)
+{
+    struct address address = fixture_address(text);
+    builder_add_endpoint(builder, cluster, &address, weight);
+}
+
+static struct header_ops one_op(struct arena *arena, enum header_op_kind kind, const char *name,
+                                const char *value)
+{
+    struct header_op *op = ARENA_NEW(arena, struct header_op);
+    struct format_error error;
+    op->kind = kind;
+    op->name = str_of(name);
+    if (value) {
+        op->value = format_parse(arena, str_of(value), FORMAT_HEADER_VALUE, &error);
+        assert_non_null(op->value);
+        op->text = str_of(value);
+    }
+    return (struct header_ops){1, op};
+}
+
+// One of everything that a snapshot can hold.
+static struct snapshot *make(struct registry *registry)
+{
+    struct snapshot_builder *builder = builder_create(registry);
+    struct arena *arena = builder_arena(builder);
+    struct builder_listener *listener = fixture_listener(builder);
+
+    struct cluster *b = add_cluster(builder, "outbound|80||b.default.svc.cluster.local");
+    b->balancer = BALANCE_ROUND_ROBIN;
+    b->connect_timeout_ms = 5000;
+    add_endpoint(builder, b, "10.0.0.2:8080", 3);
+    add_endpoint(builder, b, "10.0.0.1:8080", 1);
+    struct cluster *a = add_cluster(builder, "outbound|80||a.default.svc.cluster.local");
+    add_endpoint(builder, a, "[fd00::1]:8080", 1);
+    struct cluster *gone = add_cluster(builder, "outbound|80||gone");
+    gone->is_missing = true;
+
+    struct address node_port = fixture_address("0.0.0.0:30007");
+    builder_listener_set_cluster(builder_listener(builder, LISTENER_TCP, &node_port, 30007,
+                                                  STR("svc.yaml:2:1 Service default/a")),
+                                 a);
+
+    struct target *two = ARENA_ARRAY(arena, struct target, 2);
+    two[0] = (struct target){
+        .cluster = a, .weight = 80, .request_ops = one_op(arena, HEADER_REMOVE, "x-b", NULL)};
+    two[1] = (struct target){.cluster = b, .weight = 20};
+    struct rewrite *rewrite = ARENA_NEW(arena, struct rewrite);
+    *rewrite =
+        (struct rewrite){.kind = REWRITE_PREFIX, .text = STR("/x"), .authority = STR("b.org")};
+    struct match *matches = ARENA_ARRAY(arena, struct match, 2);
+    struct string_matcher jason = {.kind = STRING_IS_EXACT, .text = STR("jason \"j\"")};
+    matches[0] = match_header_init(arena, STR("End-User"), jason);
+    matches[1] =
+        match_query_init(arena, STR("debug"), (struct string_matcher){.kind = STRING_IS_PRESENT});
+    struct builder_vhost *vhost = builder_vhost(listener, STR("x.org"), false);
+    builder_add_route(vhost,
+                      &(struct route){.path_kind = PATH_PREFIX_STRING,
+                                      .path = STR("/a"),
+                                      .n_matches = 2,
+                                      .matches = matches,
+                                      .n_targets = 2,
+                                      .targets = two,
+                                      .total_weight = 100,
+                                      .timeout_ms = 1500,
+                                      .rewrite = rewrite,
+                                      .name = STR("primary"),
+                                      .request_ops = one_op(arena, HEADER_SET, "x-id", "%REQ(A)%"),
+                                      .response_ops = one_op(arena, HEADER_ADD, "x-by", "us"),
+                                      .origin = STR("vs.yaml:9:5 VirtualService default/v")});
+    struct redirect *redirect = ARENA_NEW(arena, struct redirect);
+    *redirect = (struct redirect){.code = 308, .scheme = STR("https"), .cut_trailing_slash = true};
+    builder_add_route(vhost, &(struct route){.path_kind = PATH_PREFIX_SEGMENT,
+                                             .path = STR("/"),
+                                             .action = ROUTE_REDIRECT,
+                                             .redirect = redirect});
+    struct target *lost = ARENA_NEW(arena, struct target);
+    *lost = (struct target){.cluster = gone, .weight = 1};
+    vhost = builder_vhost(listener, STR("*.x.org"), true);
+    const struct regex *regex =
+        builder_regex(builder, STR("^/r(.*)"), REGEX_IGNORE_CASE, NULL, 0, NULL);
+    builder_add_route(vhost, &(struct route){.path_kind = PATH_REGEX,
+                                             .path_ignore_case = true,
+                                             .path_regex = regex,
+                                             .body_bytes_max = 1048576,
+                                             .n_targets = 1,
+                                             .targets = lost,
+                                             .total_weight = 1});
+    builder_add_route(vhost, &(struct route){.path_kind = PATH_ANY,
+                                             .action = ROUTE_RESPOND,
+                                             .status = 418,
+                                             .body = STR("no\ncoffee")});
+    return builder_seal(&builder, 1);
+}
+
+static const char expected[] = "listener http 0.0.0.0:80\n"
+                               "  port 80\n"
+                               "  from gateway.yaml:1:1 Gateway a/b\n"
+                               "  host *.x.org\n"
+                               "    one_label\n"
+                               "    route 0 path regex \"^/r(.*)\" (any case)\n"
+                               "      body_bytes_max 1048576\n"
+                               "      -> outbound|80||gone\n"
+                               "    route 1 path any\n"
+                               "      respond 418\n"
+                               "      body \"no\\ncoffee\"\n"
+                               "  host x.org\n"
+                               "    route 0 path prefix \"/a\"\n"
+                               "      from vs.yaml:9:5 VirtualService default/v\n"
+                               "      name primary\n"
+                               "      if header \"end-user\" exact \"jason \\\"j\\\"\"\n"
+                               "      if query \"debug\" present\n"
+                               "      rewrite prefix\n"
+                               "      rewrite_to \"/x\"\n"
+                               "      rewrite_authority \"b.org\"\n"
+                               "      request set \"x-id\" \"%REQ(A)%\"\n"
+                               "      response add \"x-by\" \"us\"\n"
+                               "      timeout_ms 1500\n"
+                               "      -> outbound|80||a.default.svc.cluster.local\n"
+                               "        weight 80\n"
+                               "        request remove \"x-b\"\n"
+                               "      -> outbound|80||b.default.svc.cluster.local\n"
+                               "        weight 20\n"
+                               "    route 1 path segments \"/\"\n"
+                               "      redirect 308\n"
+                               "      redirect_scheme \"https\"\n"
+                               "      redirect_cuts_trailing_slash\n"
+                               "listener tcp 0.0.0.0:30007\n"
+                               "  port 30007\n"
+                               "  from svc.yaml:2:1 Service default/a\n"
+                               "  -> outbound|80||a.default.svc.cluster.local\n"
+                               "cluster outbound|80||a.default.svc.cluster.local\n"
+                               "  balancer least-request\n"
+                               "  endpoint [fd00::1]:8080\n"
+                               "cluster outbound|80||b.default.svc.cluster.local\n"
+                               "  balancer round-robin\n"
+                               "  connect_timeout_ms 5000\n"
+                               "  endpoint 10.0.0.1:8080\n"
+                               "    weight 1\n"
+                               "  endpoint 10.0.0.2:8080\n"
+                               "    weight 3\n"
+                               "cluster outbound|80||gone\n"
+                               "  balancer least-request\n"
+                               "  missing\n";
+
+static void test_the_text_says_all(void **state)
+{
+    struct registry *registry = registry_create();
+    struct snapshot *snapshot = make(registry);
+    struct buf text = {0};
+    snapshot_dump(snapshot, &text);
+    assert_string_equal(text.data, expected);
+    buf_fini(&text);
+    snapshot_destroy(snapshot);
+    registry_destroy(registry);
+}
+
+static const struct node *at(const struct node *node, const char *key, uint32_t index)
+{
+    const struct node *list = node_get(node, str_of(key));
+    assert_non_null(list);
+    assert_int_equal(list->type, NODE_LIST);
+    assert_true(index < list->list.n_items);
+    return list->list.items[index];
+}
+
+static void check_scalar(const struct node *node, const char *key, const char *value)
+{
+    const struct node *scalar = node_get(node, str_of(key));
+    assert_non_null(scalar);
+    assert_int_equal(scalar->type, NODE_SCALAR);
+    if (!str_is(scalar->scalar, value))
+        fail_msg("%s: %.*s", key, STR_ARG(scalar->scalar));
+}
+
+static void test_the_json_says_the_same(void **state)
+{
+    struct registry *registry = registry_create();
+    struct snapshot *snapshot = make(registry);
+    struct buf text = {0};
+    snapshot_dump_json(snapshot, &text);
+    struct arena *arena = arena_create(0);
+    struct node *root;
+    struct doc_error error;
+    if (!doc_parse(arena, buf_str(&text), 1, &root, &error))
+        fail_msg("%u:%u %s", error.line, error.col, error.message);
+    const struct node *listener = at(root, "listeners", 0);
+    check_scalar(listener, "name", "http 0.0.0.0:80");
+    check_scalar(listener, "port", "80");
+    check_scalar(at(listener, "hosts", 0), "one_label", "true");
+    const struct node *route = at(at(listener, "hosts", 1), "routes", 0);
+    check_scalar(route, "rank", "0");
+    check_scalar(route, "name", "primary");
+    check_scalar(route, "timeout_ms", "1500");
+    check_scalar(node_get(route, STR("path")), "kind", "prefix");
+    check_scalar(node_get(route, STR("path")), "text", "/a");
+    check_scalar(at(route, "matches", 0), "on", "header");
+    check_scalar(at(route, "matches", 0), "text", "jason \"j\"");
+    check_scalar(at(route, "matches", 1), "kind", "present");
+    check_scalar(at(route, "request_headers", 0), "value", "%REQ(A)%");
+    check_scalar(at(route, "targets", 1), "weight", "20");
+    check_scalar(at(at(route, "targets", 0), "request_headers", 0), "op", "remove");
+    route = at(at(listener, "hosts", 1), "routes", 1);
+    check_scalar(route, "redirect", "308");
+    check_scalar(route, "redirect_cuts_trailing_slash", "true");
+    check_scalar(at(at(listener, "hosts", 0), "routes", 1), "body", "no\ncoffee");
+    check_scalar(at(root, "listeners", 1), "cluster", "outbound|80||a.default.svc.cluster.local");
+    check_scalar(at(at(root, "clusters", 1), "endpoints", 1), "weight", "3");
+    check_scalar(at(root, "clusters", 2), "missing", "true");
+    arena_destroy(arena);
+    buf_fini(&text);
+    snapshot_destroy(snapshot);
+    registry_destroy(registry);
+}
+
+static void test_an_empty_snapshot(void **state)
+{
+    struct registry *registry = registry_create();
+    struct snapshot_builder *builder = builder_create(registry);
+    struct snapshot *snapshot = builder_seal(&builder, 1);
+    struct buf text = {0};
+    snapshot_dump(snapshot, &text);
+    assert_int_equal(text.len, 0);
+    snapshot_dump_json(snapshot, &text);
+    assert_string_equal(text.data, "{\"listeners\":[],\"clusters\":[]}\n");
+    buf_fini(&text);
+    snapshot_destroy(snapshot);
+    snapshot_destroy(NULL);
+    registry_destroy(registry);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_text_says_all),
+        cmocka_unit_test(test_the_json_says_the_same),
+        cmocka_unit_test(test_an_empty_snapshot),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
