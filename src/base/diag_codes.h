@@ -20,6 +20,7 @@
     X(FIELD_VALUE,       "field-value",       DIAG_ERROR,   "The value is not among the allowed ones, out of range or malformed.") \
     X(FIELD_CONFLICT,    "field-conflict",    DIAG_ERROR,   "Fields that exclude each other are both given.") \
     X(DUPLICATE_NAME,    "duplicate-name",    DIAG_ERROR,   "A name that must be unique within a list is given twice.") \
+    X(FIELD_NO_EFFECT,   "field-no-effect",   DIAG_WARNING, "The field has no effect beside what else is given.") \
     /* services and listeners */ \
     X(DANGLING_SERVICE,  "dangling-service",  DIAG_ERROR,   "A route names a Service that does not exist; its requests are answered 503.") \
     X(DANGLING_PORT,     "dangling-port",     DIAG_ERROR,   "A route names a port that its Service does not have; its requests are answered 503.") \

@@ -13,10 +13,21 @@ struct decode_result {
         struct str ns, name;
     } *broken;
     uint32_t n_broken;
+    // Kinds that are none of ours: the source makes one kind-not-served note a kind and file of them.
+    struct skipped_kind {
+        struct str kind, api_version; // in scratch
+        uint32_t line, col;           // of `kind` where it occurs first, as lines of the file
+        uint32_t n;                   // how many objects
+        const char *meant;            // "did you mean", or NULL
+    } *skipped;
+    uint32_t n_skipped;
+    // The text could not be read as a document: which objects are in it is not known.
+    bool is_unreadable;
 };
 
 // Decodes one document (text of one part of a stream, `first_line` its line in `file`). Diagnostics
-// go to `diags`. The objects are the caller's; `scratch` holds the result arrays and the node tree.
+// go to `diags`. The objects are the caller's and borrow `file`; `scratch` holds the result arrays
+// and the node tree.
 void decode_document(struct arena *scratch, struct str text, struct str file, uint32_t first_line,
                      struct diags *diags, struct decode_result *ret);
 

@@ -30,14 +30,18 @@ enum kind {
 };
 const char *kind_word(enum kind kind);
 
+// Packed, since ten thousand objects hold a quarter of a million of these. A place beyond the bit
+// fields' range stays at their end.
+enum { TEXT_BYTES_MAX = (1 << 24) - 1, TEXT_PLACE_MAX = (1 << 20) - 1 };
 struct text { // a string value; ptr NULL: absent
     const char *ptr; // NUL-terminated
-    uint32_t len, line, col;
+    uint64_t len : 24, line : 20, col : 20;
 };
 struct number { // an integer value
     int64_t value;
-    uint32_t line, col;
-    bool is_set;
+    uint32_t line;
+    uint32_t col : 31;
+    bool is_set : 1;
 };
 struct flag { // a boolean; `value` holds the field's default when it is not set
     bool value, is_set;
@@ -45,8 +49,9 @@ struct flag { // a boolean; `value` holds the field's default when it is not set
 };
 struct duration { // Go's form, "1h1m1s1ms"
     int64_t ms;
-    uint32_t line, col;
-    bool is_set;
+    uint32_t line;
+    uint32_t col : 31;
+    bool is_set : 1;
 };
 struct texts { // a list of strings
     struct text *items;
@@ -60,10 +65,10 @@ struct text_map { // in order of the document
     uint32_t n;
 };
 struct port_ref { // a number or a name (IntOrString)
-    uint16_t number;  // 0: by name
     struct text name; // ptr NULL: by number
-    uint32_t line, col;
+    uint16_t number;  // 0: by name
     bool is_set;
+    uint32_t line, col;
 };
 static inline struct str text_str(struct text text)
 {
@@ -77,13 +82,14 @@ struct object {
     struct str ns, name; // ns: "default" when the document gives none; empty if cluster-scoped
     struct str title;    // "Ingress shop/web", for diagnostics
     struct str api_version;
-    struct str file;
+    struct str file; // borrowed from the source, which keeps it as long as the object
     uint32_t first_line; // of its document in `file`, 1-based
     uint32_t name_line, name_col; // of metadata.name, relative to the document
     struct text_map labels, annotations;
     int64_t created_s; // metadata.creationTimestamp as epoch seconds; 0: absent
     uint64_t sequence; // order in which the store first saw this object: the age when created_s ties or is 0
     bool is_last_good; // the newest version is broken and this older one stands in
+    bool has_invalid_parts; // something in it is flagged is_invalid (or was left out) and reported
     union {            // by kind
         struct service *service;
         struct endpoints *endpoints;

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// The forms of names in Kubernetes and Istio. Each returns NULL when the name is right, else what a
+// right one looks like, in the API server's words. Any thread.
+#pragma once
+#include "base/str.h"
+
+const char *dns_label_mistake(struct str name);     // RFC 1123 label
+const char *dns_subdomain_mistake(struct str name); // RFC 1123 subdomain
+const char *wildcard_subdomain_mistake(struct str name); // `*.` and a subdomain
+const char *istio_host_mistake(struct str name);         // FQDN, short, wildcard or `*`
+const char *port_name_mistake(struct str name);          // IANA service name
+const char *qualified_name_mistake(struct str name);     // [prefix/]name: labels, annotations
+const char *label_value_mistake(struct str value);
+const char *header_name_mistake(struct str name); // RFC 9110 token
+const char *path_mistake(struct str path);        // domain-prefixed path: IngressClass's controller
+bool is_ipv4_or_ipv6(struct str text);
