@@ -3,8 +3,8 @@
 // destination_rule.c). Control thread. Never fails as a whole: what is wrong in one object becomes
 // diagnostics and the smallest enclosing thing is left out.
 #pragma once
-#include "model/kubernetes.h"
 #include "model/istio.h"
+#include "model/kubernetes.h"
 #include "route/builder.h"
 #include "source/store.h"
 
@@ -13,22 +13,22 @@ struct port_map {
 };
 
 struct compile_options {
-    struct address bind;          // of listeners that name none
+    struct address bind; // of listeners that name none
     const struct port_map *port_maps;
     uint32_t n_port_maps;
     const struct text_pair *labels; // this gateway's; n_labels 0: every Istio Gateway is served
     uint32_t n_labels;
-    struct str ns;                // of this gateway: istio-system
+    struct str ns;                 // of this gateway: istio-system
     struct str ingress_controller; // spec.controller we answer to
-    struct str ingress_class;     // narrows; empty: see spec
+    struct str ingress_class;      // narrows; empty: see spec
     uint16_t http_port, https_port;
-    struct str cluster_domain;    // cluster.local
-    uint64_t body_bytes_max;      // 0: none
+    struct str cluster_domain; // cluster.local
+    uint64_t body_bytes_max;   // 0: none
     bool merge_slashes;
 };
 
-// Addresses of a name outside the cluster (Service type ExternalName). The resolver keeps them up to
-// date and asks for a new compile when they change; unknown so far: *ret_n = 0.
+// Addresses of a name outside the cluster (Service type ExternalName). The resolver keeps them up
+// to date and asks for a new compile when they change; unknown so far: *ret_n = 0.
 struct name_lookup {
     const struct address *(*addresses)(void *arg, struct str name, uint32_t *ret_n);
     void *arg;

@@ -17,7 +17,7 @@ struct compiler {
     struct diags *diags;
     struct service_index *services;
     struct policy_index *policies; // DestinationRules
-    // Virtual hosts that VirtualServices fill: "<port>|<host>" -> const struct object * (the first).
+    // Virtual hosts that VirtualServices fill on the port of Ingress: name -> struct virtual_host.
     struct map *gateway_hosts;
     uint32_t suggestions_left; // candidates that "did you mean" may still look at
 };

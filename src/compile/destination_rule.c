@@ -196,7 +196,8 @@ static uint32_t clamp_ms(int64_t ms)
     return ms < 0 ? 0 : ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
 }
 
-// Blocks that are set replace whole blocks: a connectionPool that gives one field resets the others.
+// Blocks that are set replace whole blocks: a connectionPool that gives one field resets the
+// others.
 static void overlay(struct cluster *cluster, const struct traffic_policy *policy)
 {
     if (!policy->is_set)
@@ -215,8 +216,7 @@ static void overlay(struct cluster *cluster, const struct traffic_policy *policy
     if (policy->idle_timeout.is_set && policy->idle_timeout.ms > 0)
         cluster->idle_timeout_ms = clamp_ms(policy->idle_timeout.ms);
     if (policy->max_requests_per_connection.is_set)
-        cluster->requests_per_connection_max =
-            clamp_ms(policy->max_requests_per_connection.value);
+        cluster->requests_per_connection_max = clamp_ms(policy->max_requests_per_connection.value);
 }
 
 // portLevelSettings of the port replace all blocks: what they leave out is Istio's default again.
@@ -289,9 +289,9 @@ static void report_host(struct compiler *c, const struct merged_rule *rule)
         return;
     const struct object *service = service_of_host(c, rule->host);
     if (!service) {
-        struct diag *diag = report(c, DIAG_DR_UNKNOWN_HOST, rule->first, host->line, host->col,
-                                   STR("spec.host"), "no Service has the name \"%.*s\"",
-                                   STR_ARG(rule->host));
+        struct diag *diag =
+            report(c, DIAG_DR_UNKNOWN_HOST, rule->first, host->line, host->col, STR("spec.host"),
+                   "no Service has the name \"%.*s\"", STR_ARG(rule->host));
         struct str name, ns;
         if (host_split_service(rule->host, c->options->cluster_domain, &name, &ns))
             hint_object(c, diag, KIND_SERVICE, ns, name, NULL);

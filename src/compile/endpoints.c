@@ -19,9 +19,9 @@ struct listing {
 };
 
 struct endpoint_index {
-    struct map *slices;      // "<ns>/<service>" -> struct listing
+    struct map *slices;       // "<ns>/<service>" -> struct listing
     struct map *pods_by_pair; // "<ns>/<key>=<value>" of a label -> struct listing; made when asked
-    struct map *pods_by_ip;  // address text -> const struct object *; made when asked
+    struct map *pods_by_ip;   // address text -> const struct object *; made when asked
 };
 
 static void list_add(struct compiler *c, struct map *map, struct str key,
@@ -50,8 +50,8 @@ struct endpoint_index *endpoint_index_create(struct compiler *c)
         const struct text *name =
             text_map_find(&slices[i]->labels, STR("kubernetes.io/service-name"));
         if (name)
-            list_add(c, index->slices,
-                     JOIN(c->scratch, slices[i]->ns, STR("/"), text_str(*name)), slices[i]);
+            list_add(c, index->slices, JOIN(c->scratch, slices[i]->ns, STR("/"), text_str(*name)),
+                     slices[i]);
     }
     return index;
 }
@@ -81,8 +81,7 @@ static struct map *pods_by_ip(struct compiler *c)
         if (pod->pod_ip.len > 0)
             map_put(index->pods_by_ip, text_str(pod->pod_ip), (void *)(uintptr_t)pods[i]);
         for (uint32_t k = 0; k < pod->pod_ips.n; k++)
-            map_put(index->pods_by_ip, text_str(pod->pod_ips.items[k]),
-                    (void *)(uintptr_t)pods[i]);
+            map_put(index->pods_by_ip, text_str(pod->pod_ips.items[k]), (void *)(uintptr_t)pods[i]);
     }
     return index->pods_by_ip;
 }
@@ -295,8 +294,8 @@ static bool gather(struct gathering *g)
 static void gather_external(struct gathering *g, struct str name)
 {
     const struct port_ref *target = &g->port->target_port;
-    uint16_t port = target->is_set && !target->name.ptr ? target->number
-                                                        : (uint16_t)g->port->port.value;
+    uint16_t port =
+        target->is_set && !target->name.ptr ? target->number : (uint16_t)g->port->port.value;
     struct address address;
     if (address_parse_ip(name, &address)) {
         add_address(g, name, port);
@@ -320,9 +319,8 @@ static const struct object *follow_external(struct compiler *c, const struct obj
     for (unsigned depth = 0; at->service->type == SERVICE_EXTERNAL_NAME; depth++) {
         if (depth == EXTERNAL_DEPTH_MAX) {
             const struct text *name = &service->service->external_name;
-            report(c, DIAG_EXTERNAL_LOOP, service, name->line, name->col,
-                   STR("spec.externalName"), "\"%s\" leads on through more than %d Services",
-                   name->ptr, EXTERNAL_DEPTH_MAX);
+            report(c, DIAG_EXTERNAL_LOOP, service, name->line, name->col, STR("spec.externalName"),
+                   "\"%s\" leads on through more than %d Services", name->ptr, EXTERNAL_DEPTH_MAX);
             return NULL;
         }
         struct str name = host_lower(c->scratch, text_str(at->service->external_name));

@@ -4,6 +4,7 @@
 // where one contains the other; the narrower of the two is the virtual host.
 #include "compile/gateway.h"
 #include "compile/hosts.h"
+#include "compile/service.h"
 #include "compile/virtual_service.h"
 #include <stdlib.h>
 
@@ -41,41 +42,47 @@ struct gateway_entry {
     bool is_selected;
     struct server *servers;
     uint32_t n_servers;
-    struct map *exact;               // name -> first struct server_host of that exact name
-    struct server_host *all, *wild;  // by `next`: exact ones; wildcards
+    struct map *exact;              // name -> first struct server_host of that exact name
+    struct server_host *all, *wild; // by `next`: exact ones; wildcards
 };
 struct gateways {
     struct compiler *c;
     struct map *entries; // "<ns>/<name>"
     struct http_port *ports, **ports_end;
+    const struct service **fronts; // Services whose selector picks this gateway's Pods
+    size_t n_fronts;
 };
 
 // ---- Gateways ----
 
-// The port that the Service in front of the gateway leads to, if there is one (Istio listens on its
-// targetPort); a --port-map wins.
-static uint16_t service_target_port(const struct compiler *c, uint16_t port)
+static void find_fronts(struct gateways *g)
 {
+    struct compiler *c = g->c;
     const struct text_map own = {(struct text_pair *)(uintptr_t)c->options->labels,
                                  c->options->n_labels};
     size_t n = 0;
-    const struct object *const *services =
-        own.n > 0 ? store_all(c->store, KIND_SERVICE, &n) : NULL;
-    for (uint32_t i = 0; i < c->options->n_port_maps; i++) {
-        if (c->options->port_maps[i].from == port)
-            return port;
-    }
+    const struct object *const *services = own.n > 0 ? store_all(c->store, KIND_SERVICE, &n) : NULL;
+    g->fronts = ARENA_ARRAY(c->scratch, const struct service *, n + 1);
     for (size_t i = 0; i < n; i++) {
         const struct service *service = services[i]->service;
-        if (!str_equal(services[i]->ns, c->options->ns) || service->selector.n == 0 ||
-            !text_map_contains(&own, &service->selector))
-            continue;
-        for (uint32_t k = 0; k < service->n_ports; k++) {
-            const struct service_port *at = &service->ports[k];
-            if (at->port.value == port && at->transport == TRANSPORT_TCP &&
-                at->target_port.is_set && at->target_port.number != 0)
-                return at->target_port.number;
-        }
+        if (str_equal(services[i]->ns, c->options->ns) && service->selector.n > 0 &&
+            text_map_contains(&own, &service->selector))
+            g->fronts[g->n_fronts++] = service;
+    }
+}
+
+// The port that the Service in front of the gateway leads to, if there is one (Istio listens on its
+// targetPort); a --port-map wins.
+static uint16_t front_target_port(const struct gateways *g, uint16_t port)
+{
+    for (uint32_t i = 0; i < g->c->options->n_port_maps; i++) {
+        if (g->c->options->port_maps[i].from == port)
+            return port;
+    }
+    for (size_t i = 0; i < g->n_fronts; i++) {
+        const struct service_port *at = service_port_numbered(g->fronts[i], port);
+        if (at && at->target_port.is_set && at->target_port.number != 0)
+            return at->target_port.number;
     }
     return port;
 }
@@ -94,7 +101,7 @@ static struct http_port *find_port(struct gateways *g, const struct object *obje
     }
     bind = listen_address(c, &bind, number);
     if (bind.port == number)
-        bind.port = service_target_port(c, number);
+        bind.port = front_target_port(g, number);
     for (struct http_port *port = g->ports; port; port = port->next) {
         if (port->port == number && address_equal(&port->bind, &bind))
             return port;
@@ -312,9 +319,8 @@ static void try_host(struct bind_context *b, struct str wanted, struct server_ho
     add_binding(b, host->server->port, name);
     if (redirects(host->server->server)) {
         struct virtual_host *vhost = find_vhost(b->g->c, host->server->port, name);
-        vhost->redirect_origin =
-            origin_of(b->g->c, b->entry->object, host->server->server->line,
-                      host->server->server->col);
+        vhost->redirect_origin = origin_of(b->g->c, b->entry->object, host->server->server->line,
+                                           host->server->server->col);
     }
 }
 
@@ -376,13 +382,11 @@ static void bind_service(struct gateways *g, const struct object *object)
         names_any = true;
         struct str ns, name;
         gateway_reference_split(text_str(*reference), object->ns, &ns, &name);
-        struct gateway_entry *entry =
-            map_find(g->entries, JOIN(c->scratch, ns, STR("/"), name));
+        struct gateway_entry *entry = map_find(g->entries, JOIN(c->scratch, ns, STR("/"), name));
         if (!entry) {
-            struct diag *diag =
-                report(c, DIAG_UNKNOWN_GATEWAY, object, reference->line, reference->col,
-                       path_of(c, "spec.gateways[%u]", i), "no Gateway %.*s/%.*s exists",
-                       STR_ARG(ns), STR_ARG(name));
+            struct diag *diag = report(c, DIAG_UNKNOWN_GATEWAY, object, reference->line,
+                                       reference->col, path_of(c, "spec.gateways[%u]", i),
+                                       "no Gateway %.*s/%.*s exists", STR_ARG(ns), STR_ARG(name));
             hint_object(c, diag, KIND_GATEWAY, ns, name, NULL);
             continue;
         }
@@ -397,8 +401,8 @@ static void bind_service(struct gateways *g, const struct object *object)
     if (prepared)
         vs_report_unreachable(c, prepared);
     if (!names_any)
-        report(c, DIAG_MESH_ONLY, object, object->name_line, object->name_col,
-               STR("spec.gateways"), "names no Gateway, so it is for sidecars (mesh) only");
+        report(c, DIAG_MESH_ONLY, object, object->name_line, object->name_col, STR("spec.gateways"),
+               "names no Gateway, so it is for sidecars (mesh) only");
 }
 
 enum visibility { VISIBLE_PRIVATE, VISIBLE_EXPORTED, VISIBLE_PUBLIC, VISIBLE_NOT };
@@ -428,7 +432,7 @@ static void bind_all(struct gateways *g)
     struct compiler *c = g->c;
     size_t n = 0;
     const struct object *const *all = store_all(c->store, KIND_VIRTUAL_SERVICE, &n);
-    for (unsigned class = VISIBLE_PRIVATE; class <= VISIBLE_NOT; class++) {
+    for (unsigned class = VISIBLE_PRIVATE; class <= VISIBLE_NOT; class ++) {
         for (size_t i = 0; i < n; i++) {
             if (all[i]->virtual_service->hosts.n == 0 || visibility_of(c, all[i]) != class)
                 continue;
@@ -450,17 +454,19 @@ static void add_redirect(struct compiler *c, struct builder_vhost *to, struct st
     struct redirect *redirect = ARENA_NEW(c->arena, struct redirect);
     redirect->code = 301;
     redirect->scheme = STR("https");
-    struct route route = {.path_kind = PATH_ANY,
-                          .action = ROUTE_REDIRECT,
-                          .redirect = redirect,
-                          .origin = origin};
+    struct route route = {
+        .path_kind = PATH_ANY, .action = ROUTE_REDIRECT, .redirect = redirect, .origin = origin};
     builder_add_route(to, &route);
 }
 
-static void emit_vhost(struct compiler *c, const struct http_port *port,
-                       const struct virtual_host *vhost)
+const struct object *gateway_vhost_owner(const struct virtual_host *vhost)
 {
-    struct builder_vhost *to = builder_vhost(port->listener, vhost->name, false);
+    return vhost->first->prepared->object;
+}
+
+void gateway_vhost_emit(struct compiler *c, const struct virtual_host *vhost,
+                        struct builder_vhost *to)
+{
     if (vhost->redirect_origin.len > 0) {
         add_redirect(c, to, vhost->redirect_origin);
         return;
@@ -481,16 +487,14 @@ static void emit_port(struct gateways *g, const struct http_port *port)
 {
     struct compiler *c = g->c;
     struct address ingress = listen_address(c, &c->options->bind, c->options->http_port);
-    bool is_shared =
-        port->port == c->options->http_port && address_equal(&port->bind, &ingress);
+    bool is_shared = port->port == c->options->http_port && address_equal(&port->bind, &ingress);
     struct str name;
     void *value = NULL;
     for (size_t i = 0; map_next(port->vhosts, &i, &name, &value);) {
         const struct virtual_host *vhost = value;
-        emit_vhost(c, port, vhost);
+        gateway_vhost_emit(c, vhost, builder_vhost(port->listener, vhost->name, false));
         if (is_shared && vhost->first)
-            map_put(c->gateway_hosts, vhost->name,
-                    (void *)(uintptr_t)vhost->first->prepared->object);
+            map_put(c->gateway_hosts, vhost->name, value);
     }
 }
 
@@ -510,6 +514,7 @@ void gateways_compile(struct compiler *c)
 {
     struct gateways g = {.c = c, .entries = map_create()};
     g.ports_end = &g.ports;
+    find_fronts(&g);
     size_t n = 0;
     const struct object *const *all = store_all(c->store, KIND_GATEWAY, &n);
     for (size_t i = 0; i < n; i++)

@@ -4,3 +4,11 @@
 #include "compile/context.h"
 
 void gateways_compile(struct compiler *c);
+
+// Virtual hosts of the port that Ingress is served on: c->gateway_hosts, by name.
+struct virtual_host;
+const struct object *
+gateway_vhost_owner(const struct virtual_host *vhost); // its first VirtualService
+// Adds its routes to another virtual host (an Ingress wildcard is one of its own).
+void gateway_vhost_emit(struct compiler *c, const struct virtual_host *vhost,
+                        struct builder_vhost *to);

@@ -38,8 +38,8 @@ static void open_port(struct compiler *c, const struct object *service, uint32_t
                "port %u already serves HTTP, for an Ingress or a Gateway", number);
         return;
     }
-    builder_listener_set_cluster(
-        listener, service_cluster(c, service, port, STR_NONE, UPSTREAM_BY_PORT));
+    builder_listener_set_cluster(listener,
+                                 service_cluster(c, service, port, STR_NONE, UPSTREAM_BY_PORT));
 }
 
 static void check_port(struct compiler *c, struct taken taken[][TRANSPORT_SCTP + 1],

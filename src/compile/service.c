@@ -12,9 +12,9 @@ static const struct {
     const char *suffix; // of the cluster's name when it is not what the port says itself
     bool is_served;
 } protocols[] = {
-    [UPSTREAM_BY_PORT] = {"", true},       [UPSTREAM_HTTP] = {";HTTP", true},
-    [UPSTREAM_HTTPS] = {";HTTPS", false},  [UPSTREAM_GRPC] = {";GRPC", false},
-    [UPSTREAM_GRPCS] = {";GRPCS", false},  [UPSTREAM_FCGI] = {";FCGI", false},
+    [UPSTREAM_BY_PORT] = {"", true},      [UPSTREAM_HTTP] = {";HTTP", true},
+    [UPSTREAM_HTTPS] = {";HTTPS", false}, [UPSTREAM_GRPC] = {";GRPC", false},
+    [UPSTREAM_GRPCS] = {";GRPCS", false}, [UPSTREAM_FCGI] = {";FCGI", false},
 };
 
 struct service_index *service_index_create(struct compiler *c)
@@ -110,11 +110,10 @@ bool service_port_is_http2(const struct service_port *port)
 static struct cluster *named_cluster(struct compiler *c, struct str port, struct str subset,
                                      struct str host, struct str suffix, bool *ret_is_new)
 {
-    struct str name = JOIN(c->scratch, STR("outbound|"), port, STR("|"), subset, STR("|"), host,
-                           suffix);
+    struct str name =
+        JOIN(c->scratch, STR("outbound|"), port, STR("|"), subset, STR("|"), host, suffix);
     return builder_cluster(c->builder, name, ret_is_new);
 }
-
 
 struct cluster *service_cluster(struct compiler *c, const struct object *service,
                                 const struct service_port *port, struct str subset,

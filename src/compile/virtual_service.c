@@ -84,8 +84,8 @@ static struct str route_name(struct compiler *c, const struct vs_rule *rule,
 
 // What earlier routes of the VirtualService take whole: literal paths without other condition.
 struct covered {
-    struct map *paths;            // "p<path>" or "e<path>" -> struct vs_rule
-    uint64_t lengths[1024 / 64];  // of the prefixes among them
+    struct map *paths;           // "p<path>" or "e<path>" -> struct vs_rule
+    uint64_t lengths[1024 / 64]; // of the prefixes among them
 };
 
 static const struct vs_rule *find_cover(struct compiler *c, const struct covered *covered,
@@ -136,8 +136,8 @@ static void check_cover(struct compiler *c, struct covered *covered, const struc
 
 // One route for a block (NULL: a rule without match).
 static void add_route(struct compiler *c, struct vs_routes *routes, struct vs_rule *rule,
-                      const struct http_match *block, struct str path,
-                      const struct route *action, struct covered *covered)
+                      const struct http_match *block, struct str path, const struct route *action,
+                      struct covered *covered)
 {
     struct route route = *action;
     if (!vs_match_build(c, rule, block, path, &route))
@@ -220,8 +220,8 @@ void vs_report_unreachable(struct compiler *c, const struct vs_prepared *prepare
         const struct vs_rule *rule = &prepared->rules[i], *by = rule->cut_by;
         if (!by || rule->is_emitted)
             continue;
-        report(c, DIAG_UNREACHABLE_ROUTE, rule->object, rule->rule.line, rule->rule.col,
-               rule->path, "%.*s (%.*s) takes every request before it", STR_ARG(by->path),
+        report(c, DIAG_UNREACHABLE_ROUTE, rule->object, rule->rule.line, rule->rule.col, rule->path,
+               "%.*s (%.*s) takes every request before it", STR_ARG(by->path),
                STR_ARG(place_text(c, by->object, by->rule.line, by->rule.col)));
     }
 }

@@ -10,8 +10,8 @@ struct vs_rule {
     struct http_route rule;
     const struct object *object; // resolves host names, gives the places: the delegate or the root
     const struct object *headers_object, *rewrite_object; // whose the headers and the rewrite are
-    struct str path;             // "spec.http[2]", in `object`
-    bool is_emitted;             // some listener has a route of it
+    struct str path;                                      // "spec.http[2]", in `object`
+    bool is_emitted;                                      // some listener has a route of it
     const struct vs_rule *cut_by; // a rule that takes all requests came before it
 };
 struct vs_prepared {

@@ -35,7 +35,8 @@ static bool add_values(struct compiler *c, const struct object *object, enum hea
     for (uint32_t i = 0; i < from->n; i++) {
         struct str name = host_lower(c->arena, text_str(sorted[i].key));
         if (name.len == 0 || name.ptr[0] == ':' || str_is(name, "host"))
-            continue; // the authority is the rewrite's; other pseudo headers are dropped, as by Istio
+            continue; // the authority is the rewrite's; other pseudo headers are dropped, as by
+                      // Istio
         struct format_error error;
         const struct format *value =
             format_parse(c->arena, text_str(sorted[i].value), FORMAT_HEADER_VALUE, &error);
@@ -46,7 +47,10 @@ static bool add_values(struct compiler *c, const struct object *object, enum hea
                    sorted[i].value.ptr, error.offset + 1, error.message);
             return false;
         }
-        ops[(*n)++] = (struct header_op){kind, arena_str(c->arena, name), value};
+        ops[(*n)++] = (struct header_op){.kind = kind,
+                                         .name = arena_str(c->arena, name),
+                                         .text = arena_str(c->arena, text_str(sorted[i].value)),
+                                         .value = value};
     }
     return true;
 }
@@ -72,7 +76,7 @@ static bool read_ops(struct compiler *c, const struct object *object,
     for (uint32_t i = 0; i < from->remove.n; i++) {
         struct str name = host_lower(c->arena, text_str(removed[i]));
         if (name.len > 0 && name.ptr[0] != ':' && !str_is(name, "host"))
-            ops[n++] = (struct header_op){HEADER_REMOVE, arena_str(c->arena, name), NULL};
+            ops[n++] = (struct header_op){.kind = HEADER_REMOVE, .name = arena_str(c->arena, name)};
     }
     if (!add_values(c, object, HEADER_SET, &from->set, path_of(c, "%.*s.set", STR_ARG(path)), ops,
                     &n) ||
@@ -125,8 +129,8 @@ static void report_service(struct compiler *c, const struct vs_rule *rule,
         return;
     }
     // "httpbin.default" is not expanded: the commonest mistake with these names.
-    struct str whole = JOIN(c->scratch, host,
-                            str_has_suffix(host, STR(".svc")) ? STR(".") : STR(".svc."), domain);
+    struct str whole =
+        JOIN(c->scratch, host, str_has_suffix(host, STR(".svc")) ? STR(".") : STR(".svc."), domain);
     if (service_of_host(c, whole))
         diag_hint(c->diags, diag, "a name with a dot is taken as it is: write %.*s",
                   STR_ARG(whole));
@@ -165,8 +169,7 @@ static const struct cluster *destination_cluster(struct compiler *c, const struc
     struct str fqdn = host_expand(c->scratch, text_str(destination->host), rule->object->ns,
                                   c->options->cluster_domain);
     struct str subset = text_str(destination->subset);
-    uint16_t wanted =
-        destination->port.is_set ? (uint16_t)destination->port.value : listener_port;
+    uint16_t wanted = destination->port.is_set ? (uint16_t)destination->port.value : listener_port;
     char number[NUMBER_TEXT_MAX];
     struct str port_text = number_text(wanted, number);
     path = path_of(c, "%.*s.destination", STR_ARG(path));
@@ -185,21 +188,19 @@ static const struct cluster *destination_cluster(struct compiler *c, const struc
     if (!port) {
         uint32_t line = destination->port.is_set ? destination->port.line : destination->line;
         uint32_t col = destination->port.is_set ? destination->port.col : destination->col;
-        struct diag *diag =
-            report(c, DIAG_DANGLING_PORT, rule->object, line, col,
-                   path_of(c, "%.*s.port.number", STR_ARG(path)), "%.*s has no TCP port %u",
-                   STR_ARG(service->title), wanted);
+        struct diag *diag = report(c, DIAG_DANGLING_PORT, rule->object, line, col,
+                                   path_of(c, "%.*s.port.number", STR_ARG(path)),
+                                   "%.*s has no TCP port %u", STR_ARG(service->title), wanted);
         struct str ports = ports_text(c, service->service);
         if (ports.len > 0)
             diag_hint(c->diags, diag, "it has %.*s", STR_ARG(ports));
         return missing_cluster(c, port_text, subset, fqdn);
     }
     if (subset.len > 0 && !policy_has_subset(c, service, fqdn, subset)) {
-        struct diag *diag = report(c, DIAG_UNKNOWN_SUBSET, rule->object, destination->subset.line,
-                                   destination->subset.col,
-                                   path_of(c, "%.*s.subset", STR_ARG(path)),
-                                   "no DestinationRule for %.*s defines subset \"%.*s\"",
-                                   STR_ARG(fqdn), STR_ARG(subset));
+        struct diag *diag = report(
+            c, DIAG_UNKNOWN_SUBSET, rule->object, destination->subset.line, destination->subset.col,
+            path_of(c, "%.*s.subset", STR_ARG(path)),
+            "no DestinationRule for %.*s defines subset \"%.*s\"", STR_ARG(fqdn), STR_ARG(subset));
         struct str nearest = policy_nearest_subset(c, service, fqdn, subset);
         if (nearest.ptr)
             diag_hint(c->diags, diag, "did you mean \"%.*s\"?", STR_ARG(nearest));
@@ -341,8 +342,7 @@ bool vs_action_build(struct compiler *c, const struct vs_rule *rule, uint16_t po
         route->body = arena_str(c->arena, text_str(from->direct_response.body));
         return true;
     }
-    return from->n_route > 0 && read_targets(c, rule, port, route) &&
-           read_rewrite(c, rule, route);
+    return from->n_route > 0 && read_targets(c, rule, port, route) && read_rewrite(c, rule, route);
 }
 
 void vs_action_fit_path(struct compiler *c, struct route *route)

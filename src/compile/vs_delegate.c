@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Delegates: a root rule takes over the http[] of another VirtualService. Every pair of a root's and
-// a delegate's match block is merged into one that asks for both; pairs that contradict each other
-// are left out.
+// Delegates: a root rule takes over the http[] of another VirtualService. Every pair of a root's
+// and a delegate's match block is merged into one that asks for both; pairs that contradict each
+// other are left out.
 #include "compile/virtual_service.h"
 
 static bool strings_conflict(const struct string_match *root, const struct string_match *leaf)
@@ -146,8 +146,9 @@ static struct http_match merge_blocks(struct compiler *c, const struct http_matc
     uint32_t n = root->source_labels.n + leaf->source_labels.n;
     struct text_pair *labels = ARENA_ARRAY(c->scratch, struct text_pair, n + 1);
     for (uint32_t i = 0; i < n; i++)
-        labels[i] = i < root->source_labels.n ? root->source_labels.items[i]
-                                              : leaf->source_labels.items[i - root->source_labels.n];
+        labels[i] = i < root->source_labels.n
+                        ? root->source_labels.items[i]
+                        : leaf->source_labels.items[i - root->source_labels.n];
     merged.source_labels = (struct text_map){labels, n};
     return merged;
 }
@@ -284,8 +285,8 @@ void delegate_expand(struct compiler *c, const struct object *root, uint32_t i,
         if (rule.rule.is_invalid)
             continue;
         if (rule.rule.delegate.is_set) {
-            report(c, DIAG_DELEGATE_INVALID, leaf, rule.rule.delegate.line,
-                   rule.rule.delegate.col, path_of(c, "%.*s.delegate", STR_ARG(rule.path)),
+            report(c, DIAG_DELEGATE_INVALID, leaf, rule.rule.delegate.line, rule.rule.delegate.col,
+                   path_of(c, "%.*s.delegate", STR_ARG(rule.path)),
                    "delegate HTTP route cannot contain delegate");
             continue;
         }

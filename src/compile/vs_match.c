@@ -71,8 +71,8 @@ static bool read_path(struct compiler *c, const struct vs_rule *rule,
     route->path_kind = PATH_REGEX;
     route->path_ignore_case = false; // ignoreUriCase is for exact and prefix only
     struct str whole = JOIN(c->scratch, STR("^(?:"), route->path, STR(")\\z"));
-    route->path_regex = compile_regex(c, rule, &uri->value, whole,
-                                      path_of(c, "%.*s.uri", STR_ARG(path)));
+    route->path_regex =
+        compile_regex(c, rule, &uri->value, whole, path_of(c, "%.*s.uri", STR_ARG(path)));
     return route->path_regex;
 }
 
@@ -127,8 +127,9 @@ static bool read_named(struct compiler *c, const struct vs_rule *rule, enum name
 }
 
 static bool read_pseudo(struct compiler *c, const struct vs_rule *rule,
-                        const struct string_match *from, struct match (*init)(struct string_matcher),
-                        struct str path, struct match *matches, uint32_t *n_matches)
+                        const struct string_match *from,
+                        struct match (*init)(struct string_matcher), struct str path,
+                        struct match *matches, uint32_t *n_matches)
 {
     struct string_matcher value;
     if (!from->is_set)
@@ -155,10 +156,10 @@ bool vs_match_build(struct compiler *c, const struct vs_rule *rule, const struct
         !read_pseudo(c, rule, &block->authority, match_authority_init,
                      path_of(c, "%.*s.authority", STR_ARG(path)), matches, &n) ||
         !read_named(c, rule, NAMED_HEADER, block->headers, block->n_headers, path, matches, &n) ||
-        !read_named(c, rule, NAMED_WITHOUT_HEADER, block->without_headers,
-                    block->n_without_headers, path, matches, &n) ||
-        !read_named(c, rule, NAMED_QUERY, block->query_params, block->n_query_params, path,
-                    matches, &n))
+        !read_named(c, rule, NAMED_WITHOUT_HEADER, block->without_headers, block->n_without_headers,
+                    path, matches, &n) ||
+        !read_named(c, rule, NAMED_QUERY, block->query_params, block->n_query_params, path, matches,
+                    &n))
         return false;
     route->matches = matches;
     route->n_matches = (uint16_t)n;

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Each API in turn adds its part to one builder. Gateways go before Ingresses, so that on a shared
+// host the VirtualService's routes come first; nodePorts last.
+#include "compile/compile.h"
+#include "compile/destination_rule.h"
+#include "compile/gateway.h"
+#include "compile/ingress.h"
+#include "compile/service.h"
+
+enum { SCRATCH_BLOCK_BYTES = 64 * 1024, SUGGESTIONS_MAX = 50000 };
+
+static uint32_t count_rejected(const struct store *store)
+{
+    size_t n_rejected = store_counts(store).broken;
+    for (int kind = 0; kind < KIND_COUNT; kind++) {
+        size_t n = 0;
+        const struct object *const *objects = store_all(store, (enum kind)kind, &n);
+        for (size_t i = 0; i < n; i++)
+            n_rejected += objects[i]->has_invalid_parts;
+    }
+    return (uint32_t)n_rejected;
+}
+
+struct snapshot *compile(const struct store *store, const struct compile_options *options,
+                         const struct name_lookup *names, struct registry *registry,
+                         uint64_t generation, struct diags *diags)
+{
+    struct compiler c = {.store = store,
+                         .options = options,
+                         .names = names,
+                         .builder = builder_create(registry),
+                         .scratch = arena_create(SCRATCH_BLOCK_BYTES),
+                         .diags = diags,
+                         .gateway_hosts = map_create(),
+                         .suggestions_left = SUGGESTIONS_MAX};
+    c.arena = builder_arena(c.builder);
+    c.services = service_index_create(&c);
+    c.policies = policy_index_create(&c);
+
+    gateways_compile(&c);
+    ingresses_compile(&c);
+    node_ports_compile(&c);
+    policy_report(&c);
+
+    struct snapshot *snapshot = builder_seal(&c.builder, generation);
+    snapshot->n_objects = (uint32_t)store_counts(store).objects;
+    snapshot->n_rejected = count_rejected(store);
+    policy_index_destroy(c.policies);
+    service_index_destroy(c.services);
+    map_destroy(c.gateway_hosts);
+    arena_destroy(c.scratch);
+    return snapshot;
+}

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+// Collects the Ingresses that are ours by host, oldest first; ingress_route.c puts each host in
+// order.
+#include "compile/ingress.h"
+#include "compile/gateway.h"
+#include "compile/hosts.h"
+
+struct ingresses {
+    struct compiler *c;
+    struct map *hosts;        // name -> struct ingress_host
+    struct map *certificates; // host of a tls section, lower case -> anything
+    uint32_t order;
+    const struct object *first;
+};
+
+// ---- collecting ----
+
+// Exact and Prefix paths have no characters that an expression gives a meaning to.
+static bool is_strict(struct str path)
+{
+    for (size_t i = 0; i < path.len; i++) {
+        char c = path.ptr[i];
+        bool is_plain = (c >= '0' && c <= '9') ||
+                        (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z') || c == '.' || c == '_' ||
+                        c == '-' || c == '/';
+        if (!is_plain)
+            return false;
+    }
+    return path.len > 0 && path.ptr[0] == '/';
+}
+
+static bool check_paths(struct compiler *c, const struct object *object)
+{
+    const struct ingress *ingress = object->ingress;
+    bool is_good = true;
+    for (uint32_t r = 0; r < ingress->n_rules; r++) {
+        for (uint32_t p = 0; p < ingress->rules[r].n_paths; p++) {
+            const struct ingress_path *path = &ingress->rules[r].paths[p];
+            if (path->is_invalid || path->path_type == PATH_TYPE_IMPLEMENTATION_SPECIFIC ||
+                is_strict(text_str(path->path)))
+                continue;
+            struct diag *diag =
+                report(c, DIAG_STRICT_PATH, object, path->path.line, path->path.col,
+                       path_of(c, "spec.rules[%u].http.paths[%u].path", r, p),
+                       "ingress contains invalid paths: path %s cannot be used with pathType %s",
+                       path->path.ptr, path->path_type == PATH_TYPE_EXACT ? "Exact" : "Prefix");
+            diag_hint(c->diags, diag, "pathType: ImplementationSpecific takes every character");
+            is_good = false;
+        }
+    }
+    return is_good;
+}
+
+static struct ingress_host *find_host(struct ingresses *all, const struct ingress_entry *entry,
+                                      struct str name, uint32_t line, uint32_t col)
+{
+    struct compiler *c = all->c;
+    name = name.len > 0 ? host_lower(c->scratch, name) : STR("*");
+    struct ingress_host *host = map_find(all->hosts, name);
+    if (!host) {
+        host = ARENA_NEW(c->scratch, struct ingress_host);
+        host->name = name;
+        host->owner = entry->object;
+        host->line = line;
+        host->col = col;
+        host->end = &host->first;
+        map_put(all->hosts, name, host);
+    }
+    return host;
+}
+
+// The path as it is compared: a Prefix without its last '/', "" for the root.
+static struct str path_text(const struct ingress_path *path)
+{
+    struct str text = text_str(path->path);
+    if (path->path_type != PATH_TYPE_EXACT && str_has_suffix(text, STR("/")))
+        text.len--;
+    return text;
+}
+
+static void add_path(struct ingresses *all, struct ingress_host *host,
+                     const struct ingress_entry *entry, uint32_t rule_index, uint32_t path_index)
+{
+    const struct ingress_path *path = &entry->object->ingress->rules[rule_index].paths[path_index];
+    if (path->is_invalid)
+        return;
+    struct ingress_item_node *node = ARENA_NEW(all->c->scratch, struct ingress_item_node);
+    node->item = (struct ingress_item){.ingress = entry,
+                                       .path = path,
+                                       .backend = &path->backend,
+                                       .rule_index = rule_index,
+                                       .path_index = path_index,
+                                       .order = all->order++,
+                                       .text = path_text(path),
+                                       .is_exact = path->path_type == PATH_TYPE_EXACT};
+    *host->end = node;
+    host->end = &node->next;
+    host->n_items++;
+    const struct ingress_settings *settings = &entry->settings;
+    bool rewrites = settings->rewrite_target.len > 0 &&
+                    !str_equal(settings->rewrite_target, text_str(path->path));
+    if (!host->regex_item && (settings->use_regex || rewrites))
+        host->regex_item = &node->item;
+}
+
+static void add_default(struct ingresses *all, struct ingress_host *host,
+                        const struct ingress_entry *entry)
+{
+    struct compiler *c = all->c;
+    const struct ingress_backend *backend = &entry->object->ingress->default_backend;
+    if (!backend->is_set)
+        return;
+    if (host->default_item && host->default_item->ingress != entry) {
+        const struct ingress_item *by = host->default_item;
+        report(c, DIAG_DUPLICATE_PATH, entry->object, backend->line, backend->col,
+               STR("spec.defaultBackend"), "the default backend of host \"%.*s\" is that of %.*s",
+               STR_ARG(host->name),
+               STR_ARG(place_text(c, by->ingress->object, by->backend->line, by->backend->col)));
+        return;
+    }
+    struct ingress_item *item = ARENA_NEW(c->scratch, struct ingress_item);
+    *item = (struct ingress_item){.ingress = entry, .backend = backend, .order = all->order++};
+    host->default_item = item;
+}
+
+static void add_aliases(struct ingresses *all, struct ingress_host *host,
+                        const struct ingress_entry *entry)
+{
+    struct compiler *c = all->c;
+    struct str rest = entry->settings.server_alias, part;
+    // Settings of the host come from the first Ingress that has them.
+    if (rest.len == 0 || (host->aliases && host->aliases->ingress != entry))
+        return;
+    struct ingress_alias **end = &host->aliases;
+    while (*end)
+        end = &(*end)->next;
+    while (str_next(&rest, ',', &part)) {
+        part = str_trim(part);
+        if (part.len == 0)
+            continue;
+        struct ingress_alias *alias = ARENA_NEW(c->scratch, struct ingress_alias);
+        alias->ingress = entry;
+        alias->name = host_lower(c->scratch, part);
+        *end = alias;
+        end = &alias->next;
+    }
+}
+
+static void add_certificates(struct ingresses *all, const struct ingress_entry *entry)
+{
+    struct compiler *c = all->c;
+    const struct ingress *ingress = entry->object->ingress;
+    for (uint32_t i = 0; i < ingress->n_tls; i++) {
+        const struct ingress_tls *tls = &ingress->tls[i];
+        report(c, DIAG_TLS_NOT_SERVED, entry->object, tls->line, tls->col,
+               path_of(c, "spec.tls[%u]", i),
+               "certificates are not served, so nothing answers on port 443%s",
+               entry->settings.ssl_redirect
+                   ? "; plain HTTP of these hosts is redirected there all the same"
+                   : "");
+        for (uint32_t k = 0; k < tls->hosts.n; k++)
+            map_put(all->certificates, host_lower(c->scratch, text_str(tls->hosts.items[k])), all);
+        for (uint32_t k = 0; tls->hosts.n == 0 && k < ingress->n_rules; k++) {
+            struct str name = text_str(ingress->rules[k].host);
+            if (name.len > 0)
+                map_put(all->certificates, host_lower(c->scratch, name), all);
+        }
+    }
+}
+
+static void add_ingress(struct ingresses *all, const struct object *object)
+{
+    struct compiler *c = all->c;
+    struct ingress_entry *entry = ARENA_NEW(c->scratch, struct ingress_entry);
+    entry->object = object;
+    entry->settings = ingress_settings_read(c, object);
+    bool is_strictly_good = check_paths(c, object);
+    if (entry->settings.is_refused || !is_strictly_good)
+        return;
+    const struct ingress *ingress = object->ingress;
+    add_certificates(all, entry);
+    for (uint32_t r = 0; r < ingress->n_rules; r++) {
+        const struct ingress_rule *rule = &ingress->rules[r];
+        if (rule->is_invalid)
+            continue;
+        struct ingress_host *host =
+            find_host(all, entry, text_str(rule->host), rule->line, rule->col);
+        for (uint32_t p = 0; p < rule->n_paths; p++)
+            add_path(all, host, entry, r, p);
+        add_default(all, host, entry);
+        add_aliases(all, host, entry);
+        if (!host->app_root && entry->settings.app_root.len > 0)
+            host->app_root = entry;
+    }
+    if (ingress->n_rules == 0)
+        add_default(all,
+                    find_host(all, entry, STR_NONE, ingress->default_backend.line,
+                              ingress->default_backend.col),
+                    entry);
+}
+
+// ---- virtual hosts ----
+
+static bool has_certificate(struct ingresses *all, struct str name)
+{
+    if (map_find(all->certificates, name))
+        return true;
+    ptrdiff_t dot = str_index(name, '.');
+    if (dot <= 0 || host_is_wildcard(name))
+        return false;
+    struct str parent = JOIN(all->c->scratch, STR("*"), str_from(name, (size_t)dot));
+    return map_find(all->certificates, parent);
+}
+
+static struct builder_vhost *open_vhost(struct ingresses *all, struct builder_listener *listener,
+                                        const struct ingress_host *host)
+{
+    struct compiler *c = all->c;
+    bool is_wildcard = host_is_wildcard(host->name) && !str_is(host->name, "*");
+    struct builder_vhost *vhost = builder_vhost(listener, host->name, is_wildcard);
+    const struct virtual_host *shared = map_find(c->gateway_hosts, host->name);
+    if (!shared)
+        return vhost;
+    const struct object *owner = gateway_vhost_owner(shared);
+    report(c, DIAG_HOST_SHARED, host->owner, host->line, host->col, STR("spec.rules"),
+           "host \"%.*s\" is also one of %.*s; its routes come first", STR_ARG(host->name),
+           STR_ARG(place_text(c, owner, owner->name_line, owner->name_col)));
+    // An Ingress wildcard is a virtual host of its own (one label), looked at before the other.
+    if (is_wildcard)
+        gateway_vhost_emit(c, shared, vhost);
+    return vhost;
+}
+
+static struct builder_vhost *open_alias(struct ingresses *all, struct builder_listener *listener,
+                                        struct map *taken, const struct ingress_alias *alias)
+{
+    struct compiler *c = all->c;
+    const struct object *object = alias->ingress->object;
+    const struct text *text = ingress_annotation(object, "server-alias");
+    struct str path = STR("metadata.annotations[nginx.ingress.kubernetes.io/server-alias]");
+    if (alias->name.ptr[0] == '~') {
+        report(c, DIAG_ANNOTATION_NOT_SERVED, object, text->line, text->col, path,
+               "\"%.*s\" is a regular expression; names and *.names are served",
+               STR_ARG(alias->name));
+        return NULL;
+    }
+    if (map_find(all->hosts, alias->name) || map_put(taken, alias->name, all)) {
+        report(c, DIAG_ALIAS_CONFLICT, object, text->line, text->col, path, "\"%.*s\" is %s",
+               STR_ARG(alias->name),
+               map_find(all->hosts, alias->name) ? "the host of an Ingress" : "an alias already");
+        return NULL;
+    }
+    return builder_vhost(listener, alias->name, false);
+}
+
+static void emit_host(struct ingresses *all, struct builder_listener *listener, struct map *taken,
+                      struct ingress_host *host)
+{
+    size_t n = 1;
+    for (const struct ingress_alias *at = host->aliases; at; at = at->next)
+        n++;
+    struct builder_vhost **vhosts = ARENA_ARRAY(all->c->scratch, struct builder_vhost *, n);
+    n = 0;
+    vhosts[n++] = open_vhost(all, listener, host);
+    for (const struct ingress_alias *at = host->aliases; at; at = at->next) {
+        struct builder_vhost *vhost = open_alias(all, listener, taken, at);
+        if (vhost)
+            vhosts[n++] = vhost;
+    }
+    host->has_certificate = has_certificate(all, host->name);
+    ingress_host_emit(all->c, host, vhosts, n);
+}
+
+static void emit_all(struct ingresses *all)
+{
+    struct compiler *c = all->c;
+    uint16_t port = c->options->http_port;
+    struct address bind = listen_address(c, &c->options->bind, port);
+    struct builder_listener *listener =
+        builder_listener(c->builder, LISTENER_HTTP, &bind, port,
+                         origin_of(c, all->first, all->first->name_line, all->first->name_col));
+    if (!listener) {
+        report(c, DIAG_LISTENER_CONFLICT, all->first, all->first->name_line, all->first->name_col,
+               STR_NONE, "port %u is taken by a listener that is not HTTP", port);
+        return;
+    }
+    struct map *taken = map_create(); // aliases
+    struct str name;
+    void *value = NULL;
+    for (size_t i = 0; map_next(all->hosts, &i, &name, &value);)
+        emit_host(all, listener, taken, value);
+    map_destroy(taken);
+}
+
+void ingresses_compile(struct compiler *c)
+{
+    struct ingresses all = {.c = c, .hosts = map_create(), .certificates = map_create()};
+    struct class_choice choice = ingress_class_choice(c);
+    size_t n = 0;
+    const struct object *const *objects = store_all(c->store, KIND_INGRESS, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (!ingress_is_selected(c, &choice, objects[i]))
+            continue;
+        if (!all.first)
+            all.first = objects[i];
+        add_ingress(&all, objects[i]);
+    }
+    if (all.first)
+        emit_all(&all);
+    map_destroy(all.hosts);
+    map_destroy(all.certificates);
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Ingresses -> virtual hosts on the Ingress port. Every Ingress of our class adds its paths to its
+// hosts; each host is then put in order as a whole, since Ingresses share hosts. Control thread;
+// everything lives for the compile.
+#pragma once
+#include "compile/ingress_annotations.h"
+
+struct ingress_entry { // an Ingress that is served
+    const struct object *object;
+    struct ingress_settings settings;
+};
+struct ingress_item { // a path of a host
+    const struct ingress_entry *ingress;
+    const struct ingress_path *path; // NULL: the default backend
+    const struct ingress_backend *backend;
+    uint32_t rule_index, path_index, order; // order: of age
+    struct str text; // of the path; without its last '/' unless it is matched exactly or as a regex
+    bool is_exact;
+};
+struct ingress_item_node {
+    struct ingress_item item;
+    struct ingress_item_node *next;
+};
+struct ingress_alias {
+    const struct ingress_entry *ingress;
+    struct str name;
+    struct ingress_alias *next;
+};
+struct ingress_host {
+    struct str name;            // "*": every host
+    const struct object *owner; // the first Ingress, and where it names the host
+    uint32_t line, col;
+    struct ingress_item_node *first, **end;
+    uint32_t n_items;
+    const struct ingress_item *default_item;
+    const struct ingress_item *regex_item; // that turns the host's paths into regexes; NULL: none
+    const struct ingress_entry *app_root;  // the first that sets one
+    struct ingress_alias *aliases;
+    bool has_certificate;
+};
+
+void ingresses_compile(struct compiler *c);
+
+// ingress_class.c
+struct class_choice {
+    size_t n_classes;
+    const struct object *default_class; // the newest that is marked
+};
+struct class_choice ingress_class_choice(struct compiler *c);
+// Whether the Ingress is ours; reports why not.
+bool ingress_is_selected(struct compiler *c, const struct class_choice *choice,
+                         const struct object *ingress);
+
+// ingress_route.c: the routes of a host, in the order to try them, into `n` virtual hosts.
+void ingress_host_emit(struct compiler *c, struct ingress_host *host, struct builder_vhost **vhosts,
+                       size_t n);
+// ingress_backend.c
+const struct cluster *ingress_cluster(struct compiler *c, const struct ingress_item *item);
+struct str ingress_item_field(struct compiler *c, const struct ingress_item *item,
+                              const char *field); // "spec.rules[0].http.paths[1].<field>"

@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: Apache-2.0
+// The paths of one host -> routes in the order to try them: longest path first, Exact before Prefix
+// at equal length. When one path of the host is a regular expression or is rewritten, all are
+// expressions without case, tried longest first (ingress-nginx's way, for the whole host).
+#include "compile/hosts.h"
+#include "compile/ingress.h"
+#include <stdlib.h>
+
+enum { REGEX_MESSAGE_MAX = 160, HTTPS_PORT = 443 };
+
+static const char acme_path[] = "/.well-known/acme-challenge";
+
+struct emission { // of one host
+    struct compiler *c;
+    struct ingress_host *host;
+    struct builder_vhost **vhosts;
+    size_t n_vhosts;
+    bool has_acme; // the way past the redirect to https is there
+};
+
+static void add_route(const struct emission *e, const struct route *route)
+{
+    for (size_t i = 0; i < e->n_vhosts; i++)
+        builder_add_route(e->vhosts[i], route);
+}
+
+// ---- conditions ----
+
+static bool is_literal(struct str path)
+{
+    for (size_t i = 0; i < path.len; i++) {
+        if (memchr(".^$*+?()[]{}|\\", path.ptr[i], 14))
+            return false;
+    }
+    return true;
+}
+
+static const struct regex *compile_regex(struct compiler *c, const struct ingress_item *item,
+                                         struct str pattern)
+{
+    char message[REGEX_MESSAGE_MAX];
+    size_t offset = 0;
+    const struct regex *regex =
+        builder_regex(c->builder, pattern, REGEX_IGNORE_CASE, message, sizeof message, &offset);
+    if (!regex)
+        report(c, DIAG_REGEX_INVALID, item->ingress->object, item->path->path.line,
+               item->path->path.col, ingress_item_field(c, item, "path"), "\"%.*s\": %s",
+               STR_ARG(item->text), message);
+    return regex;
+}
+
+static bool set_path(const struct emission *e, const struct ingress_item *item, struct route *route)
+{
+    struct compiler *c = e->c;
+    route->path_kind = PATH_ANY;
+    if (!item->path)
+        return true;
+    if (!e->host->regex_item) {
+        if (item->text.len == 0) // "/" takes everything
+            return true;
+        route->path_kind = item->is_exact ? PATH_EXACT : PATH_PREFIX_SEGMENT;
+        route->path = arena_str(c->arena, item->text);
+        return true;
+    }
+    if (str_is(item->text, "/"))
+        return true;
+    if (is_literal(item->text)) { // as the expression, and cheaper
+        route->path_kind = PATH_PREFIX_STRING;
+        route->path_ignore_case = true;
+        route->path = arena_str(c->arena, item->text);
+        return true;
+    }
+    route->path_kind = PATH_REGEX;
+    route->path = JOIN(c->arena, STR("^"), item->text);
+    route->path_regex = compile_regex(c, item, route->path);
+    return route->path_regex;
+}
+
+// ---- actions ----
+
+// The target without groups, since a literal path has none.
+static struct str without_groups(struct arena *arena, struct str target)
+{
+    char *text = arena_alloc(arena, target.len + 1);
+    size_t len = 0;
+    for (size_t i = 0; i < target.len; i++) {
+        if (target.ptr[i] == '$')
+            i++; // the digit; ingress_annotations.c lets nothing else through
+        else
+            text[len++] = target.ptr[i];
+    }
+    text[len] = 0;
+    return (struct str){text, len};
+}
+
+static bool is_rewritten(const struct ingress_item *item)
+{
+    const struct ingress_settings *settings = &item->ingress->settings;
+    return item->path && settings->rewrite_target.len > 0 &&
+           !str_equal(settings->rewrite_target, text_str(item->path->path));
+}
+
+static void set_rewrite(struct compiler *c, const struct ingress_item *item, struct route *route)
+{
+    const struct ingress_settings *settings = &item->ingress->settings;
+    bool rewrites = is_rewritten(item);
+    if (!rewrites && settings->upstream_vhost.len == 0)
+        return;
+    struct rewrite *rewrite = ARENA_NEW(c->arena, struct rewrite);
+    rewrite->authority = arena_str(c->arena, settings->upstream_vhost);
+    route->rewrite = rewrite;
+    if (!rewrites)
+        return;
+    struct str target = settings->rewrite_target;
+    // nginx: a `?` in the target drops the request's query; one at its end does only that.
+    rewrite->drops_query = str_index(target, '?') >= 0;
+    if (str_has_suffix(target, STR("?")))
+        target.len--;
+    bool has_groups = route->path_kind == PATH_REGEX && str_index(target, '$') >= 0;
+    rewrite->kind = has_groups ? REWRITE_CAPTURE : REWRITE_FULL;
+    rewrite->text = has_groups ? arena_str(c->arena, target) : without_groups(c->arena, target);
+    if (rewrite->text.len == 0)
+        rewrite->text = STR("/");
+    if (settings->forwarded_prefix.len == 0)
+        return;
+    struct str value = settings->forwarded_prefix;
+    struct buf escaped = {0}; // a literal percent is %% in a format
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.ptr[i] == '%')
+            buf_add_char(&escaped, '%');
+        buf_add_char(&escaped, value.ptr[i]);
+    }
+    struct format_error error;
+    struct header_op *op = ARENA_NEW(c->arena, struct header_op);
+    *op = (struct header_op){
+        .kind = HEADER_SET,
+        .name = STR("x-forwarded-prefix"),
+        .text = arena_str(c->arena, buf_str(&escaped)),
+        .value = format_parse(c->arena, buf_str(&escaped), FORMAT_HEADER_VALUE, &error)};
+    buf_fini(&escaped);
+    if (op->value)
+        route->request_ops = (struct header_ops){1, op};
+}
+
+static const struct target *one_target(struct compiler *c, const struct ingress_item *item)
+{
+    struct target *target = ARENA_NEW(c->arena, struct target);
+    target->cluster = ingress_cluster(c, item);
+    target->weight = 1;
+    return target;
+}
+
+static void set_forward(struct compiler *c, const struct ingress_item *item, struct route *route)
+{
+    route->action = ROUTE_FORWARD;
+    route->targets = one_target(c, item);
+    route->n_targets = 1;
+    route->total_weight = 1;
+    route->body_bytes_max = item->ingress->settings.body_bytes_max;
+    set_rewrite(c, item, route);
+}
+
+// A URL as given (ingress_annotations.c has looked at its form): nothing of the request is added
+// but what $scheme, $host and $request_uri ask for.
+static void set_url_redirect(struct compiler *c, struct str url, uint16_t code, struct route *route)
+{
+    struct redirect *redirect = ARENA_NEW(c->arena, struct redirect);
+    redirect->code = code;
+    size_t colon = (size_t)str_index(url, ':');
+    if (url.ptr[0] != '$')
+        redirect->scheme = host_lower(c->arena, arena_str(c->arena, str_upto(url, colon)));
+    struct str rest = str_from(url, colon + 3), host = rest;
+    bool keeps_uri = str_has_suffix(rest, STR("$request_uri"));
+    if (keeps_uri)
+        rest.len -= strlen("$request_uri");
+    for (size_t i = 0; i <= rest.len; i++) {
+        if (i == rest.len || rest.ptr[i] == '/' || rest.ptr[i] == '?' || rest.ptr[i] == '#') {
+            host = str_upto(rest, i);
+            break;
+        }
+    }
+    struct str path = str_from(rest, host.len);
+    if (!str_is(host, "$host"))
+        redirect->host = arena_str(c->arena, host);
+    redirect->has_path = !keeps_uri;
+    redirect->drops_query = !keeps_uri;
+    redirect->path = path.len > 0 && path.ptr[0] == '/' ? arena_str(c->arena, path)
+                                                        : JOIN(c->arena, STR("/"), path);
+    route->action = ROUTE_REDIRECT;
+    route->redirect = redirect;
+}
+
+static void set_https_redirect(struct compiler *c, const struct ingress_settings *settings,
+                               struct route *route)
+{
+    struct redirect *redirect = ARENA_NEW(c->arena, struct redirect);
+    redirect->code = 308;
+    redirect->scheme = STR("https");
+    redirect->port = HTTPS_PORT; // drops the port of the Host header
+    redirect->cut_trailing_slash = !settings->preserve_trailing_slash;
+    route->action = ROUTE_REDIRECT;
+    route->redirect = redirect;
+}
+
+// What is below the ACME path is answered without TLS, so that a certificate can be had: where a
+// redirecting route would take such a request, a forwarding one goes before it.
+static void add_acme_route(struct emission *e, const struct ingress_item *item,
+                           const struct route *redirecting)
+{
+    struct compiler *c = e->c;
+    struct route route = *redirecting;
+    struct str acme = str_of(acme_path);
+    route.redirect = NULL;
+    if (route.path_kind == PATH_REGEX) {
+        if (!regex_search(route.path_regex, STR("/.well-known/acme-challenge/x"), 0, NULL, 0))
+            return;
+        route.path =
+            JOIN(c->arena, STR("^(?=/\\.well-known/acme-challenge)(?:"), item->text, STR(")"));
+        route.path_regex = compile_regex(c, item, route.path);
+        if (!route.path_regex)
+            return;
+    } else {
+        struct str path = route.path_kind == PATH_ANY ? STR_NONE : route.path;
+        struct str head = str_upto(acme, path.len);
+        bool is_above =
+            route.path_kind != PATH_EXACT &&
+            (route.path_ignore_case ? str_equal_nocase(head, path) : str_equal(head, path));
+        if (route.path_kind == PATH_PREFIX_SEGMENT && is_above && path.len < acme.len)
+            is_above = acme.ptr[path.len] == '/';
+        if (!is_above || e->has_acme)
+            return;
+        e->has_acme = true;
+        route.path_kind = PATH_PREFIX_STRING;
+        route.path_ignore_case = false;
+        route.path = acme;
+    }
+    set_forward(c, item, &route);
+    add_route(e, &route);
+}
+
+static void emit_item(struct emission *e, const struct ingress_item *item)
+{
+    struct compiler *c = e->c;
+    const struct ingress_settings *settings = &item->ingress->settings;
+    struct route route = {0};
+    if (!set_path(e, item, &route))
+        return;
+    uint32_t line = item->path ? item->path->line : item->backend->line;
+    uint32_t col = item->path ? item->path->col : item->backend->col;
+    route.origin = origin_of(c, item->ingress->object, line, col);
+    bool is_acme = item->path && str_has_prefix(item->text, str_of(acme_path));
+    if (settings->is_denied) {
+        route.action = ROUTE_RESPOND;
+        route.status = 503;
+    } else if (settings->temporal_redirect.len > 0) {
+        set_url_redirect(c, settings->temporal_redirect, settings->temporal_code, &route);
+    } else if (settings->permanent_redirect.len > 0) {
+        set_url_redirect(c, settings->permanent_redirect, settings->permanent_code, &route);
+    } else if (!is_acme && (settings->force_ssl_redirect ||
+                            (settings->ssl_redirect && e->host->has_certificate))) {
+        set_https_redirect(c, settings, &route);
+        add_acme_route(e, item, &route);
+    } else {
+        set_forward(c, item, &route);
+    }
+    add_route(e, &route);
+}
+
+// ---- order ----
+
+static int compare_items(const void *a, const void *b)
+{
+    const struct ingress_item *left = a, *right = b;
+    if (left->text.len != right->text.len)
+        return left->text.len > right->text.len ? -1 : 1;
+    int order = str_compare(left->text, right->text);
+    if (order != 0)
+        return order;
+    if (left->is_exact != right->is_exact)
+        return left->is_exact ? -1 : 1;
+    return left->order < right->order ? -1 : left->order > right->order;
+}
+
+static int compare_regex_items(const void *a, const void *b)
+{
+    const struct ingress_item *left = a, *right = b;
+    if (left->text.len != right->text.len)
+        return left->text.len > right->text.len ? -1 : 1;
+    int order = str_compare(right->text, left->text);
+    if (order != 0)
+        return order;
+    return left->order < right->order ? -1 : left->order > right->order;
+}
+
+static const char *path_type_word(enum path_type type)
+{
+    switch (type) {
+    case PATH_TYPE_EXACT:
+        return "Exact";
+    case PATH_TYPE_PREFIX:
+        return "Prefix";
+    case PATH_TYPE_IMPLEMENTATION_SPECIFIC:
+        return "ImplementationSpecific";
+    }
+    return "";
+}
+
+static void report_taken(const struct emission *e, const struct ingress_item *item,
+                         const struct ingress_item *by)
+{
+    struct compiler *c = e->c;
+    bool is_same = item->path->path_type == by->path->path_type &&
+                   str_equal(text_str(item->path->path), text_str(by->path->path));
+    struct str place = place_text(c, by->ingress->object, by->path->line, by->path->col);
+    struct str path = ingress_item_field(c, item, "path");
+    uint32_t line = item->path->line, col = item->path->col;
+    if (is_same)
+        report(c, DIAG_DUPLICATE_PATH, item->ingress->object, line, col, path,
+               "host \"%.*s\" and path \"%s\" is already defined in %.*s", STR_ARG(e->host->name),
+               item->path->path.ptr ? item->path->path.ptr : "", STR_ARG(place));
+    else
+        report(c, DIAG_SHADOWED_PATH, item->ingress->object, line, col, path,
+               "%s \"%s\" on host \"%.*s\" is taken by %s \"%s\" of %.*s",
+               path_type_word(item->path->path_type),
+               item->path->path.ptr ? item->path->path.ptr : "", STR_ARG(e->host->name),
+               path_type_word(by->path->path_type), by->path->path.ptr ? by->path->path.ptr : "",
+               STR_ARG(place));
+}
+
+// The warning to neighbours: one for each other Ingress of the host.
+static void report_regex_mode(const struct emission *e, const struct ingress_item *items)
+{
+    struct compiler *c = e->c;
+    const struct ingress_item *by = e->host->regex_item;
+    struct map *told = NULL;
+    for (uint32_t i = 0; i < e->host->n_items; i++) {
+        const struct ingress_item *item = &items[i];
+        if (item->ingress == by->ingress || is_rewritten(item) || item->ingress->settings.use_regex)
+            continue;
+        if (!told)
+            told = map_create();
+        if (map_put(told, item->ingress->object->title, (void *)(uintptr_t)item))
+            continue;
+        report(c, DIAG_REGEX_MODE, item->ingress->object, item->path->line, item->path->col,
+               ingress_item_field(c, item, "path"),
+               "on host \"%.*s\" every path is a regular expression without case, because of %.*s",
+               STR_ARG(e->host->name),
+               STR_ARG(place_text(c, by->ingress->object, by->path->line, by->path->col)));
+    }
+    map_destroy(told);
+}
+
+static void emit_app_root(const struct emission *e)
+{
+    const struct ingress_entry *ingress = e->host->app_root;
+    const struct text *text = ingress_annotation(ingress->object, "app-root");
+    struct redirect *redirect = ARENA_NEW(e->c->arena, struct redirect);
+    *redirect = (struct redirect){.code = 302,
+                                  .has_path = true,
+                                  .drops_query = true,
+                                  .path = arena_str(e->c->arena, ingress->settings.app_root)};
+    struct route route = {.path_kind = PATH_EXACT,
+                          .path = STR("/"),
+                          .action = ROUTE_REDIRECT,
+                          .redirect = redirect,
+                          .origin = origin_of(e->c, ingress->object, text->line, text->col)};
+    add_route(e, &route);
+}
+
+void ingress_host_emit(struct compiler *c, struct ingress_host *host, struct builder_vhost **vhosts,
+                       size_t n)
+{
+    struct emission e = {.c = c, .host = host, .vhosts = vhosts, .n_vhosts = n};
+    struct ingress_item *items = ARENA_ARRAY(c->scratch, struct ingress_item, host->n_items + 1);
+    uint32_t count = 0;
+    for (const struct ingress_item_node *node = host->first; node; node = node->next)
+        items[count++] = node->item;
+    for (uint32_t i = 0; i < count && host->regex_item; i++) {
+        struct str path = text_str(items[i].path->path);
+        items[i].text = path.len > 0 ? path : STR("/"); // as written: the last '/' counts
+        items[i].is_exact = false;
+    }
+    if (count > 1)
+        qsort(items, count, sizeof *items, host->regex_item ? compare_regex_items : compare_items);
+    if (host->regex_item)
+        report_regex_mode(&e, items);
+    if (host->app_root)
+        emit_app_root(&e);
+    const struct ingress_item *last = NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        if (last && items[i].is_exact == last->is_exact && str_equal(items[i].text, last->text)) {
+            report_taken(&e, &items[i], last);
+            continue;
+        }
+        emit_item(&e, &items[i]);
+        last = &items[i];
+    }
+    // Behind "/", which takes everything, the default backend would never be reached.
+    bool has_root = last && !last->is_exact &&
+                    (last->text.len == 0 || (host->regex_item && str_is(last->text, "/")));
+    if (host->default_item && !has_root)
+        emit_item(&e, host->default_item);
+}
