@@ -210,6 +210,7 @@ void upstream_release(struct upstream *up)
     }
     pool_give(&worker->large, up->rx);
     up->rx = NULL;
+    up->rx_end = 0;
     up->state = UP_IDLE;
     list_push_front(&up->slot->idle, &up->node);
     slot_note_idle(up, 1);
