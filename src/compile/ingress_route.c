@@ -153,6 +153,7 @@ static const struct target *one_target(struct compiler *c, const struct ingress_
 static void set_forward(struct compiler *c, const struct ingress_item *item, struct route *route)
 {
     route->action = ROUTE_FORWARD;
+    route->is_ingress = true;
     route->targets = one_target(c, item);
     route->n_targets = 1;
     route->total_weight = 1;
