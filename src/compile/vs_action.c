@@ -277,24 +277,6 @@ static bool read_rewrite(struct compiler *c, const struct vs_rule *rule, struct 
     return true;
 }
 
-// redirect.authority may bring its port along.
-static void set_redirect_host(struct compiler *c, struct redirect *redirect, struct str authority)
-{
-    redirect->host = arena_str(c->arena, authority);
-    ptrdiff_t colon = -1;
-    for (size_t i = 0; i < authority.len; i++) {
-        if (authority.ptr[i] == ':')
-            colon = (ptrdiff_t)i;
-        else if (authority.ptr[i] == ']')
-            colon = -1;
-    }
-    uint64_t port = 0;
-    if (colon < 0 || !str_to_u64(str_from(authority, (size_t)colon + 1), UINT16_MAX, &port))
-        return;
-    redirect->host = str_upto(redirect->host, (size_t)colon);
-    redirect->port = (uint16_t)port;
-}
-
 static bool read_redirect(struct compiler *c, const struct vs_rule *rule, struct route *route)
 {
     const struct http_redirect *from = &rule->rule.redirect;
@@ -309,8 +291,7 @@ static bool read_redirect(struct compiler *c, const struct vs_rule *rule, struct
     }
     redirect->code = (uint16_t)code;
     redirect->scheme = arena_str(c->arena, text_str(from->scheme));
-    if (from->authority.len > 0)
-        set_redirect_host(c, redirect, text_str(from->authority));
+    redirect->host = arena_str(c->arena, text_str(from->authority)); // may bring its port along
     if (from->port.is_set && from->port.value != 0)
         redirect->port = (uint16_t)from->port.value;
     else if (from->has_derive_port)
