@@ -365,21 +365,11 @@ static void render_escaped(struct format_out *out, struct str text)
     out_add(out, text.ptr + plain, text.len - plain);
 }
 
-static void render_number(struct format_out *out, int64_t number)
-{
-    if (out->cap >= out->len + WRITE_NUMBER_MAX) {
-        out->len += write_i64(out->data + out->len, number);
-        return;
-    }
-    char digits[WRITE_NUMBER_MAX];
-    out_add(out, digits, write_i64(digits, number));
-}
-
 static void render_value(struct format_out *out, const struct operation *operation,
                          const struct value *value)
 {
     if (value->is_number) {
-        render_number(out, value->number);
+        out_add_number(out, value->number);
         return;
     }
     switch ((enum mode)operation->mode) {

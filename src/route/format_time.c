@@ -176,9 +176,10 @@ static size_t write_iso(int64_t wall_ns, bool is_local, char *out)
 
 static void add_digits(struct format_out *out, uint64_t value, unsigned width)
 {
-    char digits[20];
+    char digits[9];
     write_digits(digits, value, width);
-    out_add(out, digits, width);
+    for (unsigned i = 0; i < width; i++)
+        out_add_char(out, digits[i]);
 }
 
 static void add_text(struct format_out *out, const char *text)
@@ -204,7 +205,6 @@ static void add_name(struct format_out *out, const struct civil *civil, char con
 
 static void add_number(struct format_out *out, const struct civil *civil, char conversion)
 {
-    char number[WRITE_NUMBER_MAX];
     unsigned hour12 = civil->hour % 12 == 0 ? 12 : civil->hour % 12;
     switch (conversion) {
     case 'Y':
@@ -222,7 +222,7 @@ static void add_number(struct format_out *out, const struct civil *civil, char c
     case 'e':
         if (civil->day < 10)
             out_add_char(out, ' ');
-        out_add(out, number, write_u64(number, civil->day));
+        out_add_number(out, civil->day);
         break;
     case 'j':
         add_digits(out, civil->yearday + 1, 3);
@@ -246,7 +246,7 @@ static void add_number(struct format_out *out, const struct civil *civil, char c
         add_digits(out, civil->weekday, 1);
         break;
     case 's':
-        out_add(out, number, write_i64(number, civil->epoch_s));
+        out_add_number(out, civil->epoch_s);
         break;
     default:
         break;

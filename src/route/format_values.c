@@ -21,25 +21,24 @@ static bool give_number(int64_t number, struct value *ret)
 
 // ---- headers ----
 
-// The patches in their order: a removal takes away what stood before it, and of several values
-// the first counts. false: no patch speaks of this name.
+// Patches of a name stand for all fields of that name: what is not removed among them is what is
+// sent, and of several values the first counts. false: no patch speaks of this name.
 static bool find_patch(const struct header_patch *patches, unsigned n_patches, struct str name,
                        bool *ret_is_present, struct str *ret)
 {
-    bool is_found = false, is_present = false;
+    bool is_found = false;
+    *ret_is_present = false;
     for (unsigned i = 0; i < n_patches; i++) {
         const struct header_patch *patch = &patches[i];
         if (patch->name.len != name.len || memcmp(patch->name.ptr, name.ptr, name.len) != 0)
             continue;
         is_found = true;
-        if (patch->is_removed) {
-            is_present = false;
-        } else if (!is_present) {
-            is_present = true;
+        if (!patch->is_removed) {
+            *ret_is_present = true;
             *ret = patch->value;
+            break;
         }
     }
-    *ret_is_present = is_present;
     return is_found;
 }
 
@@ -334,10 +333,9 @@ bool evaluate_connections_attempted(const struct operation *operation,
 {
     struct format_out out = {.data = scratch, .cap = SCRATCH_BYTES};
     for (unsigned i = 0; i < info->n_upstream_connection_ids; i++) {
-        char number[WRITE_NUMBER_MAX];
         if (i > 0)
             out_add_char(&out, ',');
-        out_add(&out, number, write_u64(number, info->upstream_connection_ids[i]));
+        out_add_number(&out, (int64_t)info->upstream_connection_ids[i]);
     }
     return give_text((struct str){scratch, out.len < out.cap ? out.len : out.cap}, ret);
 }

@@ -41,12 +41,13 @@ bool parse_coalesce(struct arena *arena, struct str argument, struct operation *
 
 #define EVALUATORS(X)                                                                              \
     X(path)                                                                                        \
-    X(query_parameter) X(query) X(status) X(details) X(flags) X(flags_long) X(grpc_status)         \
-        X(local_reply_body) X(log_type) X(unique_id) X(stream_id) X(upstream_connection_id)        \
-            X(connections_attempted) X(duration) X(request_duration) X(request_tx_duration)        \
-                X(response_duration) X(response_tx_duration) X(pool_ready) X(common_duration)      \
-                    X(host_without_port) X(hosts_attempted) X(hosts_attempted_without_port)        \
-                        X(attempts) X(masked_address) X(server_name) X(coalesce)
+    X(query_parameter)                                                                             \
+    X(query) X(status) X(details) X(flags) X(flags_long) X(grpc_status) X(local_reply_body)        \
+        X(log_type) X(unique_id) X(stream_id) X(upstream_connection_id) X(connections_attempted)   \
+            X(duration) X(request_duration) X(request_tx_duration) X(response_duration)            \
+                X(response_tx_duration) X(pool_ready) X(common_duration) X(host_without_port)      \
+                    X(hosts_attempted) X(hosts_attempted_without_port) X(attempts)                 \
+                        X(masked_address) X(server_name) X(coalesce)
 #define X(name)                                                                                    \
     bool evaluate_##name(const struct operation *operation, const struct request_info *info,       \
                          char *scratch, struct value *ret);

@@ -79,6 +79,18 @@ static inline size_t write_i64(char *to, int64_t value)
     return 1 + write_u64(to + 1, -(uint64_t)value);
 }
 
+static inline void out_add_number(struct format_out *out, int64_t number)
+{
+    char digits[WRITE_NUMBER_MAX];
+    if (out->cap >= out->len + WRITE_NUMBER_MAX) {
+        out->len += write_i64(out->data + out->len, number);
+        return;
+    }
+    size_t len = write_i64(digits, number);
+    for (size_t i = 0; i < len; i++)
+        out_add_char(out, digits[i]);
+}
+
 // Exactly `width` digits, with leading zeros.
 static inline void write_digits(char *to, uint64_t value, unsigned width)
 {
