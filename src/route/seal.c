@@ -6,6 +6,7 @@
 #include "route/builder_parts.h"
 #include "route/host_table.h"
 #include "route/path_index.h"
+#include "route/sort.h"
 #include <stdlib.h>
 
 struct identities { // by slot; heap until their number is known
@@ -119,28 +120,23 @@ static void seal_cluster(struct seal *seal, struct cluster_cell *cell)
     }
 }
 
-static int compare_clusters(const void *a, const void *b)
-{
-    const struct cluster *const *x = a, *const *y = b;
-    return str_compare((*x)->name, (*y)->name);
-}
-
 static void seal_clusters(struct seal *seal)
 {
-    uint32_t n = (uint32_t)map_count(seal->builder->clusters), i = 0;
-    struct cluster **clusters = ARENA_ARRAY(seal->arena, struct cluster *, n);
+    uint32_t n = (uint32_t)map_count(seal->builder->clusters);
+    struct named *sorted = ARENA_ARRAY(seal->builder->scratch, struct named, n);
+    struct named *next = sorted;
     size_t cursor = 0;
-    struct str name;
-    void *value;
-    while (map_next(seal->builder->clusters, &cursor, &name, &value)) {
-        struct cluster_cell *cell = value;
-        cell->cluster.name = name;
-        clusters[i++] = &cell->cluster;
+    while (map_next(seal->builder->clusters, &cursor, &next->name, &next->item))
+        next++;
+    sort_by_name(sorted, n);
+    const struct cluster **clusters = ARENA_ARRAY(seal->arena, const struct cluster *, n);
+    for (uint32_t i = 0; i < n; i++) {
+        struct cluster_cell *cell = sorted[i].item;
+        cell->cluster.name = sorted[i].name;
+        seal_cluster(seal, cell);
+        clusters[i] = &cell->cluster;
     }
-    qsort(clusters, n, sizeof(struct cluster *), compare_clusters);
-    for (i = 0; i < n; i++)
-        seal_cluster(seal, (struct cluster_cell *)clusters[i]);
-    seal->snapshot->clusters = (const struct cluster *const *)clusters;
+    seal->snapshot->clusters = clusters;
     seal->snapshot->n_clusters = n;
 }
 
@@ -227,26 +223,18 @@ static struct vhost *seal_vhost(struct seal *seal, const struct builder_vhost *f
     return vhost;
 }
 
-static int compare_vhosts(const void *a, const void *b)
+// By name; of one name the narrower, for one label, first.
+static struct named *sort_vhosts(struct seal *seal, struct builder_listener *from, uint32_t *ret_n)
 {
-    const struct builder_vhost *const *x = a, *const *y = b;
-    int order = str_compare((*x)->name, (*y)->name);
-    return order ? order : (*y)->is_one_label - (*x)->is_one_label; // the narrower first
-}
-
-static struct builder_vhost **sort_vhosts(struct seal *seal, struct builder_listener *from,
-                                          uint32_t *ret_n)
-{
-    uint32_t n = (uint32_t)(map_count(from->vhosts[0]) + map_count(from->vhosts[1])), i = 0;
-    struct builder_vhost **sorted = ARENA_ARRAY(seal->builder->scratch, struct builder_vhost *, n);
-    for (int is_one_label = 0; is_one_label <= 1; is_one_label++) {
+    uint32_t n = (uint32_t)(map_count(from->vhosts[0]) + map_count(from->vhosts[1]));
+    struct named *sorted = ARENA_ARRAY(seal->builder->scratch, struct named, n);
+    struct named *next = sorted;
+    for (int is_one_label = 1; is_one_label >= 0; is_one_label--) {
         size_t cursor = 0;
-        struct str name;
-        void *vhost;
-        while (map_next(from->vhosts[is_one_label], &cursor, &name, &vhost))
-            sorted[i++] = vhost;
+        while (map_next(from->vhosts[is_one_label], &cursor, &next->name, &next->item))
+            next++;
     }
-    qsort(sorted, n, sizeof(struct builder_vhost *), compare_vhosts);
+    sort_by_name(sorted, n);
     *ret_n = n;
     return sorted;
 }
@@ -254,18 +242,18 @@ static struct builder_vhost **sort_vhosts(struct seal *seal, struct builder_list
 static void seal_vhosts(struct seal *seal, struct listener *listener, struct builder_listener *from)
 {
     uint32_t n;
-    struct builder_vhost **sorted = sort_vhosts(seal, from, &n);
+    struct named *sorted = sort_vhosts(seal, from, &n);
     struct layout *layouts = ARENA_ARRAY(seal->builder->scratch, struct layout, n);
     size_t bytes = 0;
     for (uint32_t i = 0; i < n; i++) {
-        layouts[i] = lay_out(sorted[i]);
+        layouts[i] = lay_out(sorted[i].item);
         bytes += layouts[i].bytes;
     }
     char *room = align(arena_zalloc(seal->arena, bytes + VHOST_UNIT), VHOST_UNIT);
     const struct vhost **vhosts = ARENA_ARRAY(seal->arena, const struct vhost *, n);
     const char *base = room;
     for (uint32_t i = 0; i < n; i++) {
-        vhosts[i] = seal_vhost(seal, sorted[i], room, &layouts[i]);
+        vhosts[i] = seal_vhost(seal, sorted[i].item, room, &layouts[i]);
         room += layouts[i].bytes;
     }
     listener->vhosts = vhosts;
