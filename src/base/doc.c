@@ -5,6 +5,7 @@
 #include "base/doc.h"
 #include "base/check.h"
 #include "base/map.h"
+#include "base/unquote.h"
 #include "base/utf8.h"
 #include <libfyaml.h>
 #include <stdarg.h>
@@ -248,12 +249,34 @@ static bool on_alias(struct parse *p, struct fy_event *event)
     return add_node(p, anchor->node, place);
 }
 
+static bool is_quoted_style(enum fy_scalar_style style)
+{
+    return style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED;
+}
+
+static struct str scalar_text(struct parse *p, struct fy_token *token, enum fy_scalar_style style)
+{
+    if (!is_quoted_style(style))
+        return arena_str(p->arena, token_text(token));
+    size_t start = fy_token_start_mark(token)->input_pos;
+    size_t end = fy_token_end_mark(token)->input_pos;
+    struct str raw = str_upto(str_from(p->text, start), end - start);
+    bool is_double = style == FYSS_DOUBLE_QUOTED;
+    for (size_t i = 0; i < raw.len; i++) {
+        char c = raw.ptr[i];
+        if (c == '\n' || c == '\r' || c == (is_double ? '\\' : '\''))
+            return unquote(p->arena, raw, is_double);
+    }
+    return arena_str(p->arena, raw);
+}
+
 static bool on_scalar(struct parse *p, struct fy_event *event)
 {
     struct fy_token *token = event->scalar.value;
     struct node *node = new_node(p, NODE_SCALAR);
-    node->scalar = arena_str(p->arena, token_text(token));
-    node->is_quoted = token && fy_scalar_token_get_style(token) != FYSS_PLAIN;
+    enum fy_scalar_style style = token ? fy_scalar_token_get_style(token) : FYSS_PLAIN;
+    node->scalar = scalar_text(p, token, style);
+    node->is_quoted = style != FYSS_PLAIN;
     if (!node->is_quoted && is_null_text(node->scalar))
         node->type = NODE_NULL; // the text stays, for it may turn out to be a key
     if (event->scalar.tag && !apply_tag(p, node, event->scalar.tag))
@@ -384,18 +407,13 @@ static bool on_end(struct parse *p)
     return add_node(p, node, frame->place);
 }
 
-static bool is_in_quotes(struct fy_token *token)
-{
-    enum fy_scalar_style style = fy_scalar_token_get_style(token);
-    return style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED;
-}
-
 static bool on_event(struct parse *p, struct fy_event *event)
 {
     const struct fy_mark *mark = fy_event_start_mark(event);
     if (mark) { // an event without a token of its own stands where the last one did
         size_t at = mark->input_pos;
-        if (event->type == FYET_SCALAR && is_in_quotes(event->scalar.value) && at > 0)
+        if (event->type == FYET_SCALAR && at > 0 &&
+            is_quoted_style(fy_scalar_token_get_style(event->scalar.value)))
             at--; // the mark is behind the quote
         move_to(&p->position, p->text, at);
     }

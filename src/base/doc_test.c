@@ -115,6 +115,33 @@ static void test_block_scalars_are_strings(void **state)
     assert_doc(STR("a: |\n  80\nb: |-\n --- no marker\n"), "{a:\"80\\n\",b:\"--- no marker\"}");
 }
 
+static void test_quotes_within_single_quotes_are_doubled(void **state)
+{
+    assert_doc(STR("a: 'it''s'\nb: ''''''''''''\nc: 'x''''y'''\nd: ''\n"),
+               "{a:\"it's\",b:\"'''''\",c:\"x''y'\",d:\"\"}");
+}
+
+static void test_lines_of_quoted_scalars_are_folded(void **state)
+{
+    assert_doc(STR("'one \n  two\n\n\n  ''three'''"), "\"one two\\n\\n'three'\"");
+    assert_doc(STR("\"one\t\r\n  two\r\n\r\n  three\""), "\"one two\\nthree\"");
+    assert_doc(STR("\"one\\\n  two\\  \\\n\n  \\ three\""), "\"onetwo  \\n three\"");
+    assert_doc(STR("\"one\\\\\\\n  two\\\\\n  three\\t\n  four\""),
+               "\"one\\\\two\\\\ three\\t four\"");
+}
+
+static void test_escapes_of_double_quotes(void **state)
+{
+    assert_doc(STR("\"\\x41\\u00e9\\U0001f600\\ud83d\\ude00\""),
+               "\"A\xc3\xa9\xf0\x9f\x98\x80\xf0\x9f\x98\x80\"");
+    assert_doc(STR("\"\\a\\b\\e\\f\\v\\0\\n\\r\\t\\\t\""),
+               "\"\\u0007\\u0008\\u001b\\u000c\\u000b\\u0000\\n\\r\\t\\t\"");
+    assert_doc(STR("\"\\N\\_\\L\\P\\L\\L\""), "\"\xc2\x85\xc2\xa0\xe2\x80\xa8\xe2\x80\xa9"
+                                              "\xe2\x80\xa8\xe2\x80\xa8\"");
+    assert_doc(STR("\"\\\"\\/\\\\\\ \""), "\"\\\"/\\\\ \"");
+    assert_error(STR("- \"\\q\"\n"), 1, 4, "escape");
+}
+
 static void test_flow_style_as_kyaml_writes_it(void **state)
 {
     assert_doc(STR("---\n{\n  apiVersion: \"v1\", # a comment\n  \"kind\": \"Service\",\n"
@@ -359,6 +386,9 @@ int main(void)
         TEST(test_block_style),
         TEST(test_null_is_plain_and_a_string_is_quoted),
         TEST(test_block_scalars_are_strings),
+        TEST(test_quotes_within_single_quotes_are_doubled),
+        TEST(test_lines_of_quoted_scalars_are_folded),
+        TEST(test_escapes_of_double_quotes),
         TEST(test_flow_style_as_kyaml_writes_it),
         TEST(test_json_with_tabs_and_escapes),
         TEST(test_windows_line_ends_and_byte_order_mark),
