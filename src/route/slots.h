@@ -15,7 +15,7 @@ struct slot_space {
     uint64_t last_identity;
 };
 
-enum { SLOT_NONE = UINT32_MAX };
+enum { SLOT_NONE = INT32_MAX };
 
 void slot_space_init(struct slot_space *space);
 void slot_space_fini(struct slot_space *space);
