@@ -406,9 +406,9 @@ size_t format_render(const struct format *format, const struct request_info *inf
                      size_t cap)
 {
     char scratch[SCRATCH_BYTES];
-    struct format_out line = {.data = out, .cap = cap};
-    const struct operation *end = format->operations + format->n_operations;
-    for (const struct operation *operation = format->operations; operation < end; operation++) {
+    struct format_out line = {.data = cap > 0 ? out : scratch, .cap = cap}; // `out` may be NULL
+    for (size_t i = 0; i < format->n_operations; i++) {
+        const struct operation *operation = &format->operations[i];
         struct value value;
         out_add(&line, operation->literal.ptr, operation->literal.len);
         bool is_in_place = is_direct(operation) && line.cap >= line.len + DIRECT_MAX;

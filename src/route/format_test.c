@@ -621,6 +621,15 @@ static void test_arguments_choose_the_form(void **state)
         assert_string_equal(render(f, cases[i].format), cases[i].value);
 }
 
+static void test_broken_escapes_in_a_query_stay_as_they_are(void **state)
+{
+    struct fixture *f = *state;
+    f->info.path = STR("/?%zz%4%41%e9%7f%");
+    assert_string_equal(render(f, "%QUERY_PARAMS(DECODED)%"), "%zz%4A\xe9%7f%");
+    f->info.path = STR("/?");
+    assert_string_equal(render(f, "%QUERY_PARAMS(DECODED)%"), "-");
+}
+
 static void test_server_name_falls_back_to_the_other_source(void **state)
 {
     struct fixture *f = *state;
@@ -959,6 +968,7 @@ int main(void)
         TEST(test_a_quote_in_a_header_passes_in_text_and_is_escaped_in_json),
         TEST(test_json_escapes_each_byte_as_buf_add_json_does),
         TEST(test_arguments_choose_the_form),
+        TEST(test_broken_escapes_in_a_query_stay_as_they_are),
         TEST(test_server_name_falls_back_to_the_other_source),
         TEST(test_grpc_status_comes_from_headers_when_trailers_lack_it),
         TEST(test_unique_ids_are_version_4_uuids_and_differ),

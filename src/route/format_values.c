@@ -154,7 +154,7 @@ static struct str decode_query(struct str query, char *scratch)
         char c = query.ptr[i];
         if (c == '%' && i + 2 < query.len) {
             int high = hex_digit(query.ptr[i + 1]), low = hex_digit(query.ptr[i + 2]);
-            int byte = high << 4 | low;
+            int byte = high * 16 + low;
             if (high >= 0 && low >= 0 && byte >= 0x20 && byte != 0x7f) {
                 c = (char)byte;
                 i += 2;
