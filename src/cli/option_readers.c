@@ -199,14 +199,23 @@ bool read_path(struct options *options, const struct option_row *row, struct str
     return true;
 }
 
+// Cuts the next part off a list with commas; a part may be empty. NULL in rest->ptr: the end.
+static bool next_part(struct str *rest, struct str *ret_part)
+{
+    if (!rest->ptr)
+        return false;
+    ptrdiff_t comma = str_index(*rest, ',');
+    *ret_part = comma < 0 ? *rest : str_upto(*rest, (size_t)comma);
+    *rest = comma < 0 ? STR_NONE : str_from(*rest, (size_t)comma + 1);
+    return true;
+}
+
 bool read_port_map(struct options *options, const struct option_row *row, struct str value,
                    struct buf *reterr)
 {
     (void)row;
     struct str rest = value, part;
-    do {
-        if (!str_next(&rest, ',', &part))
-            part = STR_NONE;
+    while (next_part(&rest, &part)) {
         ptrdiff_t at = str_index(part, '=');
         uint64_t from, to;
         if (at < 0 || !str_to_u64(str_upto(part, (size_t)at), UINT16_MAX, &from) || from == 0 ||
@@ -222,7 +231,7 @@ bool read_port_map(struct options *options, const struct option_row *row, struct
             grown(options->port_maps, options->n_port_maps, sizeof *options->port_maps);
         options->port_maps[options->n_port_maps++] =
             (struct port_map){(uint16_t)from, (uint16_t)to};
-    } while (rest.len > 0);
+    }
     return true;
 }
 
@@ -231,9 +240,7 @@ bool read_labels(struct options *options, const struct option_row *row, struct s
 {
     (void)row;
     struct str rest = value, part;
-    do {
-        if (!str_next(&rest, ',', &part))
-            part = STR_NONE;
+    while (next_part(&rest, &part)) {
         ptrdiff_t at = str_index(part, '=');
         if (at <= 0)
             return refuse(reterr, value, "of the form KEY=VALUE[,KEY=VALUE...]");
@@ -250,7 +257,7 @@ bool read_labels(struct options *options, const struct option_row *row, struct s
             .key = {.ptr = copies, .len = (uint32_t)key.len},
             .value = {.ptr = copies + key.len + 1, .len = (uint32_t)text.len},
         };
-    } while (rest.len > 0);
+    }
     return true;
 }
 

@@ -332,6 +332,15 @@ static void finish(struct runtime *runtime)
     loop_fini(&runtime->loop);
 }
 
+static int refuse_resolver(const struct options *options)
+{
+    if (options->dns_server.len == 0)
+        return say("the name resolver could not be started");
+    say("--dns-server: \"%.*s\" is not of the form ADDR:PORT[,ADDR:PORT...]",
+        STR_ARG(options->dns_server));
+    return EXIT_USAGE;
+}
+
 int run_subcommand(const struct options *options)
 {
     mallopt(M_ARENA_MAX, MALLOC_ARENAS);
@@ -349,7 +358,7 @@ int run_subcommand(const struct options *options)
         resolver_create(&runtime.loop, options->dns_server.len ? options->dns_server.ptr : NULL,
                         on_change, &runtime);
 
-    int status = runtime.resolver ? start(&runtime) : say("--dns-server: not a list of addresses");
+    int status = runtime.resolver ? start(&runtime) : refuse_resolver(options);
     while (status == EXIT_CLEAN && !runtime.is_done) {
         loop_turn(&runtime.loop, -1);
         if (runtime.is_changed && !runtime.is_draining)

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "admin/test_proxy.h"
+#include "base/arena.h"
+
+static struct snapshot *published;
+
+void test_proxy_fini(void)
+{
+    if (published)
+        arena_destroy(published->arena);
+    published = NULL;
+}
+
+void test_proxy_set_clusters(uint64_t generation, uint32_t n)
+{
+    test_proxy_fini();
+    struct arena *arena = arena_create(0);
+    struct cluster **clusters = ARENA_ARRAY(arena, struct cluster *, n);
+    for (uint32_t i = 0; i < n; i++) {
+        struct cluster *cluster = clusters[i] = ARENA_NEW(arena, struct cluster);
+        cluster->name = arena_printf(arena, "outbound|80||\"svc\\%06u", i);
+        cluster->slot = i;
+        cluster->n_endpoints = 1;
+        cluster->endpoints = ARENA_NEW(arena, struct endpoint);
+        cluster->endpoints[0] =
+            (struct endpoint){.slot = i, .weight = 3, .text = STR("10.0.0.1:80")};
+    }
+    published = ARENA_NEW(arena, struct snapshot);
+    published->arena = arena;
+    published->generation = generation;
+    published->n_clusters = n;
+    published->clusters = (const struct cluster *const *)clusters;
+}
+
+const struct snapshot *proxy_snapshot(const struct proxy *proxy)
+{
+    (void)proxy;
+    return published;
+}
+
+void proxy_counters(const struct proxy *proxy, uint64_t ret[PROXY_COUNTER_COUNT])
+{
+    (void)proxy;
+    for (unsigned i = 0; i < PROXY_COUNTER_COUNT; i++)
+        ret[i] = 100 + i;
+}
+
+void proxy_code_classes(const struct proxy *proxy, uint64_t ret[CODE_CLASSES])
+{
+    (void)proxy;
+    for (unsigned i = 0; i < CODE_CLASSES; i++)
+        ret[i] = 10 * i;
+}
+
+void proxy_latency(const struct proxy *proxy, struct latency *ret)
+{
+    (void)proxy;
+    for (unsigned i = 0; i < LATENCY_BUCKETS; i++)
+        ret->buckets[i] = i + 1;
+    ret->sum_us = 2500000;
+    ret->count = 1; // read at another moment than the buckets
+}
+
+bool proxy_cluster_counters(const struct proxy *proxy, const struct cluster *cluster,
+                            uint64_t ret[CLUSTER_COUNTER_COUNT])
+{
+    (void)proxy;
+    for (unsigned i = 0; i < CLUSTER_COUNTER_COUNT; i++)
+        ret[i] = cluster->slot + i;
+    return cluster->slot % 2 == 0;
+}
+
+bool proxy_endpoint_counters(const struct proxy *proxy, const struct endpoint *endpoint,
+                             uint64_t ret[ENDPOINT_COUNTER_COUNT])
+{
+    (void)proxy;
+    if (endpoint->slot % 2 != 0)
+        return false;
+    for (unsigned i = 0; i < ENDPOINT_COUNTER_COUNT; i++)
+        ret[i] = endpoint->slot + i;
+    return true;
+}

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/options.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static struct options options;
+static struct buf error;
+
+static enum options_result parse(unsigned subcommand, size_t words_max, char *const *argv)
+{
+    int argc = 0;
+    while (argv[argc])
+        argc++;
+    options_fini(&options);
+    error.len = 0;
+    return options_parse(&options, subcommand, words_max, argc, argv, &error);
+}
+
+#define PARSE(subcommand, ...) parse(subcommand, 0, (char *[]){__VA_ARGS__, NULL})
+#define RUN(...) PARSE(FOR_RUN, "-f", "a", __VA_ARGS__)
+
+static void assert_refused(enum options_result result, const char *message)
+{
+    assert_int_equal(result, OPTIONS_ERROR);
+    buf_add_char(&error, '\0');
+    assert_string_equal(error.data, message);
+}
+
+static void assert_str(struct str actual, const char *expected)
+{
+    assert_int_equal(actual.len, strlen(expected));
+    assert_memory_equal(actual.ptr, expected, actual.len);
+}
+
+static int fini(void **state)
+{
+    (void)state;
+    options_fini(&options);
+    buf_fini(&error);
+    return 0;
+}
+
+static void test_defaults_are_those_of_the_table(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE(FOR_RUN, "-f", "x"), OPTIONS_OK);
+    assert_str(options.compile.ns, "istio-system");
+    assert_str(options.compile.ingress_controller, "sluicegate.io/ingress-controller");
+    assert_int_equal(options.compile.ingress_class.len, 0);
+    assert_int_equal(options.compile.http_port, 80);
+    assert_int_equal(options.compile.https_port, 443);
+    assert_str(options.compile.cluster_domain, "cluster.local");
+    assert_int_equal(options.compile.body_bytes_max, 0);
+    assert_false(options.compile.merge_slashes);
+    assert_int_equal(options.compile.bind.family, AF_INET);
+    assert_int_equal(options.compile.n_labels, 0);
+    assert_true(options.has_admin);
+    assert_int_equal(options.admin.port, 15000);
+    assert_str(options.access_log, "-");
+    assert_int_equal(options.drain_timeout_ms, 45000);
+    assert_int_equal(options.log_level, LOG_INFO);
+    assert_str(options.proxy.server_header, "istio-envoy");
+    assert_int_equal(options.proxy.head_bytes_max, 61440);
+    assert_int_equal(options.proxy.target_bytes_max, 16384);
+    assert_int_equal(options.proxy.headers_max, 100);
+    assert_int_equal(options.proxy.tunnel_idle_timeout_ms, 3600000);
+    assert_true(options.proxy.n_workers >= 1);
+}
+
+static void test_a_value_may_follow_or_be_attached(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE(FOR_RUN, "-f", "a", "--filename", "b", "--filename=c", "-fd", "-f", "-"),
+                     OPTIONS_OK);
+    const char *const expected[] = {"a", "b", "c", "d", "-"};
+    assert_int_equal(options.n_paths, 5);
+    for (size_t i = 0; i < 5; i++)
+        assert_string_equal(options.paths[i], expected[i]);
+    assert_int_equal(RUN("--access-log-format=a=b"), OPTIONS_OK);
+    assert_str(options.access_log_format, "a=b");
+}
+
+static void test_an_unknown_option_names_the_nearest(void **state)
+{
+    (void)state;
+    assert_refused(RUN("--htp-port", "1"), "unknown option --htp-port; did you mean --http-port?");
+    assert_refused(RUN("--xyzzy"), "unknown option --xyzzy");
+    assert_refused(RUN("-q"), "unknown option -q");
+}
+
+static void test_an_option_of_another_subcommand_is_unknown(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE(FOR_CHECK, "-f", "a", "--json"), OPTIONS_OK);
+    assert_true(options.json);
+    assert_refused(PARSE(FOR_RUN, "-f", "a", "--json"), "unknown option --json");
+    assert_refused(PARSE(FOR_DUMP, "-f", "a", "--workers", "1"), "unknown option --workers");
+}
+
+static void test_a_missing_value_is_named(void **state)
+{
+    (void)state;
+    assert_refused(RUN("--bind"), "--bind needs a value (ADDR)");
+    assert_refused(RUN("--namespace="), "--namespace: needs a value (NS)");
+    assert_refused(PARSE(FOR_CHECK, "-f", "a", "--json=yes"), "--json takes no value");
+}
+
+static void test_without_a_path_there_is_nothing_to_read(void **state)
+{
+    (void)state;
+    assert_refused(parse(FOR_CHECK, 0, (char *[]){NULL}),
+                   "nothing to read: name a manifest or a folder with -f PATH");
+    assert_refused(PARSE(FOR_CHECK, "a.yaml"),
+                   "unexpected argument \"a.yaml\"; did you mean -f a.yaml");
+}
+
+static void test_words_are_taken_up_to_their_number(void **state)
+{
+    (void)state;
+    assert_int_equal(parse(FOR_OTHER, 1, (char *[]){"run", NULL}), OPTIONS_OK);
+    assert_int_equal(options.n_words, 1);
+    assert_string_equal(options.words[0], "run");
+    assert_refused(parse(FOR_OTHER, 1, (char *[]){"run", "check", NULL}),
+                   "unexpected argument \"check\"");
+}
+
+static void test_help_wins_over_what_is_missing(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE(FOR_RUN, "--help"), OPTIONS_HELP);
+    assert_int_equal(PARSE(FOR_OTHER, "-h"), OPTIONS_HELP);
+}
+
+static void test_port_maps_are_lists_and_repeatable(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("--port-map", "80=8080,443=8443", "--port-map=81=0"), OPTIONS_OK);
+    assert_int_equal(options.compile.n_port_maps, 3);
+    const struct port_map expected[] = {{80, 8080}, {443, 8443}, {81, 0}};
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(options.compile.port_maps[i].from, expected[i].from);
+        assert_int_equal(options.compile.port_maps[i].to, expected[i].to);
+    }
+    assert_refused(RUN("--port-map", "80=1,80=2"), "--port-map: port 80 is mapped twice");
+    static const char *const wrong[] = {"80",       "80=",      "=80", "0=80",
+                                        "80=65536", "80=8080,", "a=b", ""};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_int_equal(RUN("--port-map", (char *)wrong[i]), OPTIONS_ERROR);
+}
+
+static void test_labels_are_pairs(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("--labels", "istio=ingressgateway,app=gw", "--labels", "empty="),
+                     OPTIONS_OK);
+    assert_int_equal(options.compile.n_labels, 3);
+    assert_string_equal(options.compile.labels[0].key.ptr, "istio");
+    assert_string_equal(options.compile.labels[0].value.ptr, "ingressgateway");
+    assert_string_equal(options.compile.labels[1].key.ptr, "app");
+    assert_string_equal(options.compile.labels[2].value.ptr, "");
+    assert_int_equal(RUN("--labels", "istio"), OPTIONS_ERROR);
+    assert_int_equal(RUN("--labels", "=x"), OPTIONS_ERROR);
+    assert_int_equal(RUN("--labels", ""), OPTIONS_ERROR);
+    assert_int_equal(RUN("--labels", "a=b,"), OPTIONS_ERROR);
+}
+
+static void test_durations_are_written_as_in_go(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t ms; // -1: refused
+    } rows[] = {
+        {"0", 0},
+        {"500ms", 500},
+        {"45s", 45000},
+        {"1m30s", 90000},
+        {"1h", 3600000},
+        {"1.5s", 1500},
+        {"0.25m", 15000},
+        {"24h", 86400000},
+        {"", -1},
+        {"45", -1},
+        {"s", -1},
+        {"-1s", -1},
+        {"1x", -1},
+        {"1s2", -1},
+        {"1.2.3s", -1},
+        {"25h", -1},
+        {"1e3s", -1},
+        {" 1s", -1},
+        {"99999999999999999h", -1},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        enum options_result result = RUN("--drain-timeout", (char *)rows[i].text);
+        assert_int_equal(result, rows[i].ms < 0 ? OPTIONS_ERROR : OPTIONS_OK);
+        if (rows[i].ms >= 0)
+            assert_int_equal(options.drain_timeout_ms, rows[i].ms);
+    }
+    assert_refused(RUN("--idle-timeout", "0"),
+                   "--idle-timeout: \"0\" is not within 1 ms and 86400000 ms");
+}
+
+static void test_bytes_take_binary_units(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t bytes; // -1: refused
+    } rows[] = {
+        {"0", 0},
+        {"1", 1},
+        {"10Ki", 10240},
+        {"10KiB", 10240},
+        {"8Mi", 8 << 20},
+        {"1GiB", 1 << 30},
+        {"1k", -1},
+        {"Ki", -1},
+        {"", -1},
+        {"-1", -1},
+        {"18014398509481984Ki", -1}, // 2^64
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        enum options_result result = RUN("--body-limit", (char *)rows[i].text);
+        assert_int_equal(result, rows[i].bytes < 0 ? OPTIONS_ERROR : OPTIONS_OK);
+        if (rows[i].bytes >= 0)
+            assert_int_equal(options.compile.body_bytes_max, rows[i].bytes);
+    }
+    assert_refused(RUN("--max-header-bytes", "2Mi"),
+                   "--max-header-bytes: \"2Mi\" is not within 1024 and 1048576 bytes");
+}
+
+static void test_numbers_and_addresses_are_checked(void **state)
+{
+    (void)state;
+    assert_refused(RUN("--http-port", "65536"),
+                   "--http-port: \"65536\" is not a port (0 to 65535; 0: the kernel chooses)");
+    assert_refused(RUN("--max-headers", "101"),
+                   "--max-headers: \"101\" is not a number from 1 to 100");
+    assert_refused(RUN("--bind", "localhost"),
+                   "--bind: \"localhost\" is not an IP address (0.0.0.0, 127.0.0.1, ::)");
+    assert_refused(RUN("--workers", "257"),
+                   "--workers: \"257\" is not a number from 0 to 256 (0: one a core)");
+    assert_refused(RUN("--log-level", "loud"),
+                   "--log-level: \"loud\" is not error, warning, info or debug");
+    assert_int_equal(RUN("--workers", "3", "--bind", "::1", "--log-level=debug"), OPTIONS_OK);
+    assert_int_equal(options.proxy.n_workers, 3);
+    assert_int_equal(options.compile.bind.family, AF_INET6);
+    assert_int_equal(options.log_level, LOG_DEBUG);
+}
+
+static void test_the_admin_server_can_be_moved_or_left_out(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("--admin", "[::1]:0"), OPTIONS_OK);
+    assert_true(options.has_admin);
+    assert_int_equal(options.admin.family, AF_INET6);
+    assert_int_equal(options.admin.port, 0);
+    assert_int_equal(RUN("--admin", "none"), OPTIONS_OK);
+    assert_false(options.has_admin);
+    assert_int_equal(RUN("--admin=off"), OPTIONS_OK);
+    assert_false(options.has_admin);
+    assert_refused(RUN("--admin", "15000"),
+                   "--admin: \"15000\" is not ADDR:PORT (127.0.0.1:15000) or none");
+}
+
+static void test_help_lists_what_a_subcommand_takes(void **state)
+{
+    (void)state;
+    struct buf text = {0};
+    options_print_help(FOR_CHECK, &text);
+    buf_add_char(&text, '\0');
+    assert_non_null(strstr(text.data, "  -f, --filename PATH\n"));
+    assert_non_null(strstr(text.data, "  --http-port PORT  (default 80)\n"));
+    assert_non_null(strstr(text.data, "  --json\n"));
+    assert_null(strstr(text.data, "--workers"));
+    for (char *line = strtok(text.data, "\n"); line; line = strtok(NULL, "\n"))
+        assert_true(strlen(line) <= 100);
+    buf_fini(&text);
+}
+
+static void test_the_reference_escapes_bars(void **state)
+{
+    (void)state;
+    struct buf text = {0};
+    options_print_reference(FOR_RUN, &text);
+    buf_add_char(&text, '\0');
+    assert_non_null(strstr(text.data, "| `--access-log PATH\\|-\\|off` | `-` |"));
+    buf_fini(&text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults_are_those_of_the_table),
+        cmocka_unit_test(test_a_value_may_follow_or_be_attached),
+        cmocka_unit_test(test_an_unknown_option_names_the_nearest),
+        cmocka_unit_test(test_an_option_of_another_subcommand_is_unknown),
+        cmocka_unit_test(test_a_missing_value_is_named),
+        cmocka_unit_test(test_without_a_path_there_is_nothing_to_read),
+        cmocka_unit_test(test_words_are_taken_up_to_their_number),
+        cmocka_unit_test(test_help_wins_over_what_is_missing),
+        cmocka_unit_test(test_port_maps_are_lists_and_repeatable),
+        cmocka_unit_test(test_labels_are_pairs),
+        cmocka_unit_test(test_durations_are_written_as_in_go),
+        cmocka_unit_test(test_bytes_take_binary_units),
+        cmocka_unit_test(test_numbers_and_addresses_are_checked),
+        cmocka_unit_test(test_the_admin_server_can_be_moved_or_left_out),
+        cmocka_unit_test(test_help_lists_what_a_subcommand_takes),
+        cmocka_unit_test(test_the_reference_escapes_bars),
+    };
+    return cmocka_run_group_tests(tests, NULL, fini);
+}
