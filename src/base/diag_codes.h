@@ -25,7 +25,7 @@
     X(DANGLING_SERVICE,  "dangling-service",  DIAG_ERROR,   "A route names a Service that does not exist; its requests are answered 503.") \
     X(DANGLING_PORT,     "dangling-port",     DIAG_ERROR,   "A route names a port that its Service does not have; its requests are answered 503.") \
     X(NO_ENDPOINTS,      "no-endpoints",      DIAG_NOTE,    "A routed Service has no EndpointSlice, no Endpoints and no Pod; its requests are answered 503.") \
-    X(ENDPOINT_ADDRESS,  "endpoint-address",  DIAG_WARNING, "An endpoint's address is not an IP address; it gets no requests.") \
+    X(ENDPOINT_ADDRESS,  "endpoint-address",  DIAG_WARNING, "The endpoints of a slice are names, not IP addresses; they get no requests.") \
     X(EXTERNAL_LOOP,     "external-loop",     DIAG_ERROR,   "A Service of type ExternalName leads back to itself; its requests are answered 503.") \
     X(UPSTREAM_PROTOCOL, "upstream-protocol", DIAG_WARNING, "The backend speaks a protocol that this version cannot; its requests are answered 502.") \
     X(NODEPORT_RANGE,    "nodeport-range",    DIAG_ERROR,   "A nodePort lies outside 30000-32767; it is not opened.") \

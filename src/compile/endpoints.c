@@ -196,11 +196,20 @@ static const struct endpoint_port *find_endpoint_port(const struct gathering *g,
     return NULL;
 }
 
-static void gather_slice(struct gathering *g, const struct endpoint_slice *slice)
+static void gather_slice(struct gathering *g, const struct object *object)
 {
+    const struct endpoint_slice *slice = object->endpoint_slice;
     const struct endpoint_port *port = find_endpoint_port(g, slice->ports, slice->n_ports);
-    if (!port || slice->address_type == ADDRESS_FQDN)
+    if (!port)
         return;
+    if (slice->address_type == ADDRESS_FQDN) {
+        struct diag *diag =
+            report(g->c, DIAG_ENDPOINT_ADDRESS, object, object->name_line, object->name_col,
+                   STR("addressType"), "endpoints of type FQDN are not proxied");
+        diag_hint(g->c->diags, diag,
+                  "a Service of type ExternalName leads to a name outside the cluster");
+        return;
+    }
     for (uint32_t i = 0; i < slice->n_endpoints; i++) {
         const struct slice_endpoint *endpoint = &slice->endpoints[i];
         bool ready = endpoint->ready.is_set ? endpoint->ready.value : true;
@@ -275,7 +284,7 @@ static bool gather(struct gathering *g)
     const struct listing *slices = map_find(service_endpoints(c->services)->slices, key);
     if (slices) {
         for (const struct listed *at = slices->first; at; at = at->next)
-            gather_slice(g, at->object->endpoint_slice);
+            gather_slice(g, at->object);
         return true;
     }
     const struct object *endpoints =

@@ -22,6 +22,27 @@ static int compare_pairs(const void *a, const void *b)
     return str_compare(text_str(left->key), text_str(right->key));
 }
 
+static bool add_value(struct compiler *c, const struct object *object, enum header_op_kind kind,
+                      struct str name, const struct text_pair *pair, struct str path,
+                      struct header_op *ops, uint32_t *n)
+{
+    struct format_error error;
+    const struct format *value =
+        format_parse(c->arena, text_str(pair->value), FORMAT_HEADER_VALUE, &error);
+    if (!value) {
+        report(c, DIAG_HEADER_VALUE, object, pair->value.line, pair->value.col,
+               path_of(c, "%.*s[%s]", STR_ARG(path), pair->key.ptr),
+               "header value configuration \"%s\" is invalid at byte %zu: %s", pair->value.ptr,
+               error.offset + 1, error.message);
+        return false;
+    }
+    ops[(*n)++] = (struct header_op){.kind = kind,
+                                     .name = arena_str(c->arena, name),
+                                     .text = arena_str(c->arena, text_str(pair->value)),
+                                     .value = value};
+    return true;
+}
+
 static bool add_values(struct compiler *c, const struct object *object, enum header_op_kind kind,
                        const struct text_map *from, struct str path, struct header_op *ops,
                        uint32_t *n)
@@ -34,23 +55,11 @@ static bool add_values(struct compiler *c, const struct object *object, enum hea
         qsort(sorted, from->n, sizeof *sorted, compare_pairs);
     for (uint32_t i = 0; i < from->n; i++) {
         struct str name = host_lower(c->arena, text_str(sorted[i].key));
-        if (name.len == 0 || name.ptr[0] == ':' || str_is(name, "host"))
-            continue; // the authority is the rewrite's; other pseudo headers are dropped, as by
-                      // Istio
-        struct format_error error;
-        const struct format *value =
-            format_parse(c->arena, text_str(sorted[i].value), FORMAT_HEADER_VALUE, &error);
-        if (!value) {
-            report(c, DIAG_HEADER_VALUE, object, sorted[i].value.line, sorted[i].value.col,
-                   path_of(c, "%.*s[%s]", STR_ARG(path), sorted[i].key.ptr),
-                   "header value configuration \"%s\" is invalid at byte %zu: %s",
-                   sorted[i].value.ptr, error.offset + 1, error.message);
+        // The authority is apart; other pseudo headers are dropped, as by Istio.
+        if (name.len == 0 || name.ptr[0] == ':' || is_authority(name))
+            continue;
+        if (!add_value(c, object, kind, name, &sorted[i], path, ops, n))
             return false;
-        }
-        ops[(*n)++] = (struct header_op){.kind = kind,
-                                         .name = arena_str(c->arena, name),
-                                         .text = arena_str(c->arena, text_str(sorted[i].value)),
-                                         .value = value};
     }
     return true;
 }
@@ -61,9 +70,11 @@ static int compare_names(const void *a, const void *b)
     return str_compare(text_str(*left), text_str(*right));
 }
 
-// Removals first, so that a name both removed and set is there; then set, then add.
+// Removals first, so that a name both removed and set is there; then set, then add. `authority`:
+// the pair that gives a new one, NULL: none.
 static bool read_ops(struct compiler *c, const struct object *object,
-                     const struct header_operations *from, struct str path, struct header_ops *ret)
+                     const struct header_operations *from, const struct text_pair *authority,
+                     struct str path, struct header_ops *ret)
 {
     uint32_t n = 0, cap = from->remove.n + from->set.n + from->add.n;
     if (cap == 0)
@@ -78,6 +89,8 @@ static bool read_ops(struct compiler *c, const struct object *object,
         if (name.len > 0 && name.ptr[0] != ':' && !str_is(name, "host"))
             ops[n++] = (struct header_op){.kind = HEADER_REMOVE, .name = arena_str(c->arena, name)};
     }
+    if (authority && !add_value(c, object, HEADER_SET, STR("host"), authority, path, ops, &n))
+        return false;
     if (!add_values(c, object, HEADER_SET, &from->set, path_of(c, "%.*s.set", STR_ARG(path)), ops,
                     &n) ||
         !add_values(c, object, HEADER_ADD, &from->add, path_of(c, "%.*s.add", STR_ARG(path)), ops,
@@ -87,30 +100,36 @@ static bool read_ops(struct compiler *c, const struct object *object,
     return true;
 }
 
-static bool read_headers(struct compiler *c, const struct object *object,
-                         const struct headers *from, struct str path,
-                         struct header_ops *ret_request, struct header_ops *ret_response)
-{
-    if (!from->is_set)
-        return true;
-    struct str at = path_of(c, "%.*s.headers", STR_ARG(path));
-    return read_ops(c, object, &from->request, path_of(c, "%.*s.request", STR_ARG(at)),
-                    ret_request) &&
-           read_ops(c, object, &from->response, path_of(c, "%.*s.response", STR_ARG(at)),
-                    ret_response);
-}
-
-// The value that set or add gives to the authority; set beats add. STR_NONE: none.
-static struct str authority_of(const struct headers *headers)
+// The pair that changes the authority; set beats add. NULL: none.
+static const struct text_pair *find_authority(const struct headers *headers)
 {
     const struct text_map *maps[] = {&headers->request.set, &headers->request.add};
     for (size_t m = 0; headers->is_set && m < 2; m++) {
         for (uint32_t i = 0; i < maps[m]->n; i++) {
             if (is_authority(text_str(maps[m]->items[i].key)))
-                return text_str(maps[m]->items[i].value);
+                return &maps[m]->items[i];
         }
     }
-    return STR_NONE;
+    return NULL;
+}
+
+static bool read_headers(struct compiler *c, const struct object *object,
+                         const struct headers *from, bool has_authority, struct str path,
+                         struct header_ops *ret_request, struct header_ops *ret_response)
+{
+    if (!from->is_set)
+        return true;
+    struct str at = path_of(c, "%.*s.headers", STR_ARG(path));
+    return read_ops(c, object, &from->request, has_authority ? NULL : find_authority(from),
+                    path_of(c, "%.*s.request", STR_ARG(at)), ret_request) &&
+           read_ops(c, object, &from->response, NULL, path_of(c, "%.*s.response", STR_ARG(at)),
+                    ret_response);
+}
+
+// The rewrite's authority goes before a header of the rule, that before one of a destination.
+static bool rewrites_authority(const struct http_route *rule)
+{
+    return rule->rewrite.is_set && rule->rewrite.authority.len > 0;
 }
 
 // ---- destinations ----
@@ -227,8 +246,9 @@ static bool read_targets(struct compiler *c, const struct vs_rule *rule, uint16_
         // A weight means something among several only.
         targets[i].weight = from->n_route == 1 ? 1 : (uint32_t)destination->weight.value;
         route->total_weight += targets[i].weight;
-        if (!read_headers(c, rule->object, &destination->headers, path, &targets[i].request_ops,
-                          &targets[i].response_ops))
+        if (!read_headers(c, rule->object, &destination->headers,
+                          rewrites_authority(from) || find_authority(&from->headers), path,
+                          &targets[i].request_ops, &targets[i].response_ops))
             return false;
     }
     route->action = ROUTE_FORWARD;
@@ -243,12 +263,6 @@ static bool read_rewrite(struct compiler *c, const struct vs_rule *rule, struct 
 {
     const struct http_rewrite *from = &rule->rule.rewrite;
     struct str authority = from->is_set ? text_str(from->authority) : STR_NONE;
-    if (authority.len == 0)
-        authority = authority_of(&rule->rule.headers);
-    for (uint32_t i = 0; i < rule->rule.n_route && authority.len == 0; i++) {
-        if (rule->rule.n_route == 1)
-            authority = authority_of(&rule->rule.route[i].headers);
-    }
     bool has_path = from->is_set && (from->uri.ptr || from->regex_match.ptr);
     if (authority.len == 0 && !has_path)
         return true;
@@ -312,8 +326,8 @@ bool vs_action_build(struct compiler *c, const struct vs_rule *rule, uint16_t po
     route->body_bytes_max = c->options->body_bytes_max;
     if (from->timeout.is_set && from->timeout.ms > 0)
         route->timeout_ms = from->timeout.ms > UINT32_MAX ? UINT32_MAX : (uint32_t)from->timeout.ms;
-    if (!read_headers(c, rule->headers_object, &from->headers, rule->path, &route->request_ops,
-                      &route->response_ops))
+    if (!read_headers(c, rule->headers_object, &from->headers, rewrites_authority(from), rule->path,
+                      &route->request_ops, &route->response_ops))
         return false;
     if (from->redirect.is_set)
         return read_redirect(c, rule, route);
