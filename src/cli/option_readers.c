@@ -25,8 +25,8 @@ static bool refuse(struct buf *reterr, struct str value, const char *allowed)
     return false;
 }
 
-bool read_text(struct options *options, const struct option_row *row, struct str value,
-               struct buf *reterr)
+bool option_read_text(struct options *options, const struct option_row *row, struct str value,
+                      struct buf *reterr)
 {
     if (value.len == 0) {
         buf_printf(reterr, "needs a value (%s)", row->argument);
@@ -36,8 +36,8 @@ bool read_text(struct options *options, const struct option_row *row, struct str
     return true;
 }
 
-bool read_switch(struct options *options, const struct option_row *row, struct str value,
-                 struct buf *reterr)
+bool option_read_switch(struct options *options, const struct option_row *row, struct str value,
+                        struct buf *reterr)
 {
     (void)value;
     (void)reterr;
@@ -45,8 +45,8 @@ bool read_switch(struct options *options, const struct option_row *row, struct s
     return true;
 }
 
-bool read_count(struct options *options, const struct option_row *row, struct str value,
-                struct buf *reterr)
+bool option_read_count(struct options *options, const struct option_row *row, struct str value,
+                       struct buf *reterr)
 {
     uint64_t number;
     if (!str_to_u64(value, row->max, &number) || number < row->min) {
@@ -58,8 +58,8 @@ bool read_count(struct options *options, const struct option_row *row, struct st
     return true;
 }
 
-bool read_port(struct options *options, const struct option_row *row, struct str value,
-               struct buf *reterr)
+bool option_read_port(struct options *options, const struct option_row *row, struct str value,
+                      struct buf *reterr)
 {
     uint64_t number;
     if (!str_to_u64(value, UINT16_MAX, &number))
@@ -103,14 +103,14 @@ static bool parse_bytes_of(const struct option_row *row, struct str value, uint6
     return false;
 }
 
-bool read_bytes(struct options *options, const struct option_row *row, struct str value,
-                struct buf *reterr)
+bool option_read_bytes(struct options *options, const struct option_row *row, struct str value,
+                       struct buf *reterr)
 {
     return parse_bytes_of(row, value, place_of(options, row), reterr);
 }
 
-bool read_bytes32(struct options *options, const struct option_row *row, struct str value,
-                  struct buf *reterr)
+bool option_read_bytes32(struct options *options, const struct option_row *row, struct str value,
+                         struct buf *reterr)
 {
     CHECK(row->max <= UINT32_MAX);
     uint64_t bytes;
@@ -164,8 +164,8 @@ static bool parse_duration(struct str text, uint64_t *ret_ms)
     return true;
 }
 
-bool read_duration(struct options *options, const struct option_row *row, struct str value,
-                   struct buf *reterr)
+bool option_read_duration(struct options *options, const struct option_row *row, struct str value,
+                          struct buf *reterr)
 {
     uint64_t ms;
     if (!parse_duration(value, &ms))
@@ -179,16 +179,16 @@ bool read_duration(struct options *options, const struct option_row *row, struct
     return true;
 }
 
-bool read_ip(struct options *options, const struct option_row *row, struct str value,
-             struct buf *reterr)
+bool option_read_ip(struct options *options, const struct option_row *row, struct str value,
+                    struct buf *reterr)
 {
     if (!address_parse_ip(value, place_of(options, row)))
         return refuse(reterr, value, "an IP address (0.0.0.0, 127.0.0.1, ::)");
     return true;
 }
 
-bool read_path(struct options *options, const struct option_row *row, struct str value,
-               struct buf *reterr)
+bool option_read_path(struct options *options, const struct option_row *row, struct str value,
+                      struct buf *reterr)
 {
     if (value.len == 0) {
         buf_printf(reterr, "needs a value (%s)", row->argument);
@@ -210,8 +210,8 @@ static bool next_part(struct str *rest, struct str *ret_part)
     return true;
 }
 
-bool read_port_map(struct options *options, const struct option_row *row, struct str value,
-                   struct buf *reterr)
+bool option_read_port_map(struct options *options, const struct option_row *row, struct str value,
+                          struct buf *reterr)
 {
     (void)row;
     struct str rest = value, part;
@@ -235,8 +235,8 @@ bool read_port_map(struct options *options, const struct option_row *row, struct
     return true;
 }
 
-bool read_labels(struct options *options, const struct option_row *row, struct str value,
-                 struct buf *reterr)
+bool option_read_labels(struct options *options, const struct option_row *row, struct str value,
+                        struct buf *reterr)
 {
     (void)row;
     struct str rest = value, part;
@@ -261,8 +261,8 @@ bool read_labels(struct options *options, const struct option_row *row, struct s
     return true;
 }
 
-bool read_admin(struct options *options, const struct option_row *row, struct str value,
-                struct buf *reterr)
+bool option_read_admin(struct options *options, const struct option_row *row, struct str value,
+                       struct buf *reterr)
 {
     (void)row;
     options->has_admin = !str_is(value, "none") && !str_is(value, "off");
@@ -271,8 +271,8 @@ bool read_admin(struct options *options, const struct option_row *row, struct st
     return true;
 }
 
-bool read_workers(struct options *options, const struct option_row *row, struct str value,
-                  struct buf *reterr)
+bool option_read_workers(struct options *options, const struct option_row *row, struct str value,
+                         struct buf *reterr)
 {
     uint64_t number;
     if (!str_to_u64(value, WORKERS_MAX, &number)) {
@@ -291,8 +291,8 @@ bool read_workers(struct options *options, const struct option_row *row, struct 
     return true;
 }
 
-bool read_log_level(struct options *options, const struct option_row *row, struct str value,
-                    struct buf *reterr)
+bool option_read_log_level(struct options *options, const struct option_row *row, struct str value,
+                           struct buf *reterr)
 {
     (void)row;
     char name[16];

@@ -35,7 +35,7 @@ struct option_row {
     X(log_level)
 // clang-format on
 #define X(name)                                                                                    \
-    bool read_##name(struct options *options, const struct option_row *row, struct str value,      \
-                     struct buf *reterr);
+    bool option_read_##name(struct options *options, const struct option_row *row,                 \
+                            struct str value, struct buf *reterr);
 OPTION_READERS(X)
 #undef X

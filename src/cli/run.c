@@ -80,7 +80,7 @@ static int open_access_log(struct runtime *runtime)
     // The text is argv's or the table's: NUL-terminated.
     runtime->access_log = access_log_open(options->access_log.ptr, options->proxy.n_workers, &why);
     if (!runtime->access_log)
-        status = say("access log: %.*s", STR_ARG(buf_str(&why)));
+        status = say("%.*s", STR_ARG(buf_str(&why)));
     buf_fini(&why);
     return status;
 }
@@ -237,11 +237,7 @@ static int open_admin(struct runtime *runtime)
     return status;
 }
 
-static bool is_mentioned(struct str text, const char *what)
-{
-    return text.len > 0 && memmem(text.ptr, text.len, what, strlen(what)) != NULL;
-}
-
+// Each line says what to do about it.
 static int report_listeners(struct str lines)
 {
     struct str rest = lines, line;
@@ -249,9 +245,6 @@ static int report_listeners(struct str lines)
         if (line.len > 0)
             say("%.*s", STR_ARG(line));
     }
-    if (is_mentioned(lines, strerror(EACCES)))
-        say("ports below 1024 need privilege (CAP_NET_BIND_SERVICE); "
-            "--port-map 80=8080 opens another port instead");
     return EXIT_ERRORS;
 }
 
