@@ -182,5 +182,6 @@ def test_a_log_that_nobody_reads_blocks_no_request(gateway, upstream, tmp_path):
                 assert client.request("GET", "/" + "x" * 4000).status == 200
             assert served.metric("sluicegate_access_log_lines_total") + \
                 served.metric("sluicegate_access_log_dropped_total") >= 1000
+        served.finish()
     finally:
         os.close(reader)

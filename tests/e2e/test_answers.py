@@ -2,11 +2,12 @@
 """What the gateway answers itself: status, reason code, flags and how the connection goes on."""
 
 import socket
+import threading
 
 import pytest
 from harness.manifests import (documents, endpoint_slice, gateway as istio_gateway, ingress,
                                one_route, path, route, service, virtual_service)
-from harness.upstream import answering
+from harness.patience import DEADLINE_S
 
 HOST = "test.example"
 
@@ -46,6 +47,7 @@ def test_no_ready_endpoint_is_503(gateway, upstream):
 def test_an_unknown_destination_is_503_nc(gateway):
     served = gateway(documents(istio_gateway("gateway", HOST),
                                virtual_service("test", HOST, route("missing"))))
+    served.expected_errors = ["dangling-service"]
     answer = served.get("/")
     assert answer.status == 503 and "cluster_not_found" in answer.text
     assert logged(served) == (503, "NC", "cluster_not_found")
@@ -53,6 +55,7 @@ def test_an_unknown_destination_is_503_nc(gateway):
 
 def test_a_missing_service_of_an_ingress_is_503(gateway):
     served = gateway(documents(ingress("test", (HOST, path("/", "missing")))))
+    served.expected_errors = ["dangling-service"]
     assert served.get("/").status == 503
     assert logged(served)[0] == 503
 
@@ -148,10 +151,22 @@ def test_an_upstream_that_dies_within_the_body_cuts_the_response(gateway, upstre
 
 
 def test_a_bad_chunk_in_the_response_cuts_it(gateway, upstream):
-    raw = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n"
-    served = gateway(one_route(upstream(answering(raw))))
-    with served.client() as client, pytest.raises((EOFError, ConnectionResetError)):
-        client.request("GET", "/")
+    def serve(conn):
+        conn.read_request()
+        conn.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        begun.wait(DEADLINE_S)
+        conn.send("zz\r\n")
+        conn.wait_closed()
+
+    begun = threading.Event()
+    served = gateway(one_route(upstream(serve)))
+    with served.client() as client:
+        client.send_head("GET", "/")
+        answer = client.read_head()
+        assert answer.status == 200
+        begun.set()
+        with pytest.raises((EOFError, ConnectionResetError)):
+            client.read_body(answer)
     assert set(logged(served)[1].split(",")) & {"UPE", "UC", "UR"}
 
 
@@ -180,7 +195,7 @@ def test_redirect_and_direct_response(gateway, upstream):
                          "redirect": {"authority": "new.example"}},
                         {"match": [{"uri": {"prefix": "/teapot"}}],
                          "directResponse": {"status": 418, "body": {"string": "short and stout"}}},
-                        route("test"))))
+                        route("test"))), workers=1)
     moved = served.get("/old?q=1")
     assert (moved.status, moved["location"]) == (308, "http://test.example/new?q=1")
     moved = served.get("/other")

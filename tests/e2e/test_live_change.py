@@ -7,7 +7,7 @@ import shutil
 import threading
 
 import pytest
-from harness.gateway import Gateway
+from harness.gateway import Gateway, free_port
 from harness.manifests import (documents, gateway as istio_gateway, one_route, route, service,
                                virtual_service)
 from harness.patience import wait_until
@@ -167,15 +167,10 @@ def test_endpoints_come_and_go_without_a_failed_request(gateway, upstream):
 
 def test_a_listener_comes_and_goes(gateway, upstream):
     backend = upstream()
-    served = gateway(one_route(backend), "--port-map", "30007=0")
+    opened = free_port()
+    served = gateway(one_route(backend), "--port-map", f"30007={opened}")
     node_port = service("node", backend, type="NodePort", ports=[{"port": 80, "nodePort": 30007}])
     served.change(lambda: served.write("node.yaml", documents(node_port)))
-
-    def port():
-        found = [x for x in served.config()["listeners"] if x["kind"] == "tcp"]
-        return int(found[0]["bind"].rsplit(":", 1)[1]) if found else None
-
-    opened = wait_until(port, "a TCP listener")
     with served.client(opened) as client:
         assert client.request("GET", "/").status == 200
     served.change(lambda: (served.folder / "node.yaml").unlink())

@@ -47,9 +47,8 @@ def test_websocket_messages_pass_both_ways(gateway, websocket_echo):
     messages = ["hello", "", "\u00e4\u20ac", b"\x00\xff" * 1000, b"x" * 1_000_000]
 
     async def talk():
-        url = f"ws://127.0.0.1:{served.port}/chat"
-        async with websockets.connect(url, extra_headers={"Host": "test.example"},
-                                      max_size=None) as websocket:
+        url = f"ws://test.example:{served.port}/chat"
+        async with websockets.connect(url, host="127.0.0.1", max_size=None) as websocket:
             for message in messages:
                 await websocket.send(message)
                 assert await asyncio.wait_for(websocket.recv(), DEADLINE_S) == message
@@ -63,8 +62,8 @@ def test_many_websockets_at_once(gateway, websocket_echo):
     served = gateway(one_route(websocket_echo))
 
     async def one(i):
-        url = f"ws://127.0.0.1:{served.port}/{i}"
-        async with websockets.connect(url, extra_headers={"Host": "test.example"}) as websocket:
+        url = f"ws://test.example:{served.port}/{i}"
+        async with websockets.connect(url, host="127.0.0.1") as websocket:
             for j in range(10):
                 await websocket.send(f"{i}:{j}")
                 assert await websocket.recv() == f"{i}:{j}"
