@@ -72,6 +72,15 @@ SCAN_INLINE unsigned stops_of_host(__m128i block)
     return ~(unsigned)_mm_movemask_epi8(_mm_or_si128(letter, digit)) & 0xffff;
 }
 
+// What normalising a path may have to do with.
+SCAN_INLINE unsigned stops_of_path(__m128i block)
+{
+    __m128i dot = _mm_cmpeq_epi8(block, _mm_set1_epi8('.'));
+    __m128i percent = _mm_cmpeq_epi8(block, _mm_set1_epi8('%'));
+    __m128i backslash = _mm_cmpeq_epi8(block, _mm_set1_epi8('\\'));
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(dot, percent), backslash));
+}
+
 // The first stop in [p, end), or end. `begin` <= p: bytes before p may be looked at, so that the
 // last, short block is read together with what precedes it, never past the end.
 SCAN_INLINE const char *scan(const char *begin, const char *p, const char *end,
@@ -130,6 +139,12 @@ SCAN_INLINE const char *scan_name(const char *begin, const char *p, const char *
     while (p < end && char_is(*p, CHAR_TOKEN))
         p++;
     return p;
+}
+
+// Stops at '.', '%' and '\\', and maybe at others.
+SCAN_INLINE const char *scan_path(const char *begin, const char *p, const char *end)
+{
+    return SCAN(begin, p, end, path, 0);
 }
 
 // Passes over [a-z0-9.-]; may stop before the first other byte, but not behind it.

@@ -4,14 +4,14 @@
 #include "base/address.h"
 #include "http/chars.h"
 
-// A segment begins with a dot, or a byte that normalising always looks at.
+// A segment begins with a dot, or there is a byte that normalising always changes or judges.
+// path.ptr[0] is '/'.
 static bool needs_work(struct str path)
 {
-    for (size_t i = 0; i < path.len; i++) {
-        char c = path.ptr[i];
-        if (c == '%' || c == '\\' || (c == '.' && path.ptr[i - 1] == '/'))
+    const char *end = path.ptr + path.len;
+    for (const char *p = path.ptr; (p = scan_path(path.ptr, p, end)) < end; p++)
+        if (*p == '%' || *p == '\\' || (*p == '.' && p[-1] == '/'))
             return true;
-    }
     return false;
 }
 
