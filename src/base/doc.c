@@ -5,7 +5,7 @@
 #include "base/doc.h"
 #include "base/check.h"
 #include "base/map.h"
-#include "base/unquote.h"
+#include "base/scalar.h"
 #include "base/utf8.h"
 #include <libfyaml.h>
 #include <stdarg.h>
@@ -49,6 +49,7 @@ struct parse {
     struct str text;
     struct fy_parser *parser;
     struct position position;
+    size_t token_end; // of the last scalar
     struct frame frames[DEPTH_MAX];
     size_t depth;
     struct pair *pairs;
@@ -254,20 +255,87 @@ static bool is_quoted_style(enum fy_scalar_style style)
     return style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED;
 }
 
-static struct str scalar_text(struct parse *p, struct fy_token *token, enum fy_scalar_style style)
+static size_t length_to_blank(struct str text)
 {
-    if (!is_quoted_style(style))
-        return arena_str(p->arena, token_text(token));
-    size_t start = fy_token_start_mark(token)->input_pos;
-    size_t end = fy_token_end_mark(token)->input_pos;
-    struct str raw = str_upto(str_from(p->text, start), end - start);
-    bool is_double = style == FYSS_DOUBLE_QUOTED;
+    size_t len = 0;
+    while (len < text.len && !memchr(" \t\r\n", text.ptr[len], 4))
+        len++;
+    return len;
+}
+
+static struct str quoted_text(struct parse *p, struct str raw, bool is_double)
+{
     for (size_t i = 0; i < raw.len; i++) {
         char c = raw.ptr[i];
         if (c == '\n' || c == '\r' || c == (is_double ? '\\' : '\''))
-            return unquote(p->arena, raw, is_double);
+            return scalar_unquote(p->arena, raw, is_double);
     }
     return arena_str(p->arena, raw);
+}
+
+// The indentation of the map or list around, as the events show it.
+static size_t indent_around(const struct parse *p)
+{
+    if (p->depth == 0)
+        return 0;
+    const struct frame *frame = &p->frames[p->depth - 1];
+    return (frame->node->type == NODE_MAP ? frame->key.col : frame->place.col) - 1;
+}
+
+// `start` is where the line behind the header begins.
+static struct block_header read_block_header(const struct parse *p, size_t start, bool is_folded)
+{
+    struct block_header header = {.is_folded = is_folded};
+    size_t at = start;
+    while (at > 0 && (at == start || p->text.ptr[at - 1] != '\n'))
+        at--;
+    // In the header's line nothing but dashes, tags and anchors stand between the key, if it has
+    // one, and the indicator.
+    if (at < p->token_end)
+        at = p->token_end;
+    while (at < start && p->text.ptr[at] != (is_folded ? '>' : '|'))
+        at += p->text.ptr[at] == '!' || p->text.ptr[at] == '&'
+                  ? length_to_blank(str_from(p->text, at))
+                  : 1;
+    for (at++; at < start; at++) {
+        char c = p->text.ptr[at];
+        if (c == '-' || c == '+')
+            header.chomping = c;
+        else if (c >= '1' && c <= '9')
+            header.indent = indent_around(p) + (size_t)(c - '0');
+        else
+            break;
+    }
+    return header;
+}
+
+static struct str block_text(struct parse *p, size_t start, size_t end, bool is_folded)
+{
+    struct block_header header = read_block_header(p, start, is_folded);
+    // Empty lines at the end count (with "+"), wherever the mark is.
+    for (size_t at = end; at < p->text.len; at++) {
+        char c = p->text.ptr[at];
+        if (c == '\n')
+            end = at + 1;
+        else if (c != ' ' && c != '\r')
+            break;
+    }
+    // The indentation of the next key is no line of its own.
+    while (end > start && p->text.ptr[end - 1] == ' ')
+        end--;
+    return scalar_unfold(p->arena, str_upto(str_from(p->text, start), end - start), header);
+}
+
+static struct str scalar_text(struct parse *p, struct fy_token *token, enum fy_scalar_style style)
+{
+    if (style == FYSS_PLAIN || style == FYSS_ANY)
+        return arena_str(p->arena, token_text(token));
+    size_t start = fy_token_start_mark(token)->input_pos;
+    size_t end = fy_token_end_mark(token)->input_pos;
+    if (is_quoted_style(style))
+        return quoted_text(p, str_upto(str_from(p->text, start), end - start),
+                           style == FYSS_DOUBLE_QUOTED);
+    return block_text(p, start, end, style == FYSS_FOLDED);
 }
 
 static bool on_scalar(struct parse *p, struct fy_event *event)
@@ -409,8 +477,11 @@ static bool on_end(struct parse *p)
 
 static bool on_event(struct parse *p, struct fy_event *event)
 {
-    const struct fy_mark *mark = fy_event_start_mark(event);
-    if (mark) { // an event without a token of its own stands where the last one did
+    // The end of a block collection is marked behind the key that follows it, and an event without
+    // a token of its own stands where the last one did.
+    bool is_end = event->type == FYET_MAPPING_END || event->type == FYET_SEQUENCE_END;
+    const struct fy_mark *mark = is_end ? NULL : fy_event_start_mark(event);
+    if (mark) {
         size_t at = mark->input_pos;
         if (event->type == FYET_SCALAR && at > 0 &&
             is_quoted_style(fy_scalar_token_get_style(event->scalar.value)))
@@ -488,6 +559,8 @@ static bool run(struct parse *p)
     struct fy_event *event;
     while (is_ok && (event = fy_parser_parse(p->parser))) {
         is_ok = on_event(p, event);
+        if (event->type == FYET_SCALAR && event->scalar.value)
+            p->token_end = fy_token_end_mark(event->scalar.value)->input_pos;
         fy_parser_event_free(p->parser, event);
     }
     if (is_ok && !p->is_complete)
@@ -508,6 +581,12 @@ static bool check_characters(struct parse *p)
             continue;
         }
         size_t len = utf8_len(str_from(p->text, i));
+        bool is_lone_cr = c == '\r' && !(i + 1 < p->text.len && p->text.ptr[i + 1] == '\n');
+        if (is_lone_cr) { // a line break to YAML and to no editor: lines would be miscounted
+            move_to(&p->position, p->text, i);
+            return fail(p, p->position.line, p->position.col,
+                        "a carriage return without a line feed");
+        }
         if (len > 1 || c == '\n' || c == '\t' || c == '\r') {
             i += len;
             continue;

@@ -115,6 +115,17 @@ static void test_block_scalars_are_strings(void **state)
     assert_doc(STR("a: |\n  80\nb: |-\n --- no marker\n"), "{a:\"80\\n\",b:\"--- no marker\"}");
 }
 
+static void test_block_scalars_keep_empty_and_indented_lines(void **state)
+{
+    assert_doc(STR(">-\n  f\n\n  -g\n\n   *h ,\n   i\n\n  j\n  k\n"),
+               "\"f\\n-g\\n\\n *h ,\\n i\\n\\nj k\"");
+    assert_doc(STR("a: |+\n  x\n\n\nb:\n- |+\n\n- >2-\n    y\n  # z\n"),
+               "{a:\"x\\n\\n\\n\",b:[\"\\n\",\"  y\\n# z\"]}");
+    assert_doc(STR("a: >2 # a comment > with -\n   x\nb: |\nc: d\n"), "{a:\" x\\n\",b:\"\",c:d}");
+    assert_doc(STR("- x # >-\n- &a !!str >\n  y\n- |"), "[x,\"y\\n\",\"\"]");
+    assert_doc(STR("a: >\r\n  x\r\n\r\n    y\r\n  z"), "{a:\"x\\n\\n  y\\nz\\n\"}");
+}
+
 static void test_quotes_within_single_quotes_are_doubled(void **state)
 {
     assert_doc(STR("a: 'it''s'\nb: ''''''''''''\nc: 'x''''y'''\nd: ''\n"),
@@ -250,6 +261,12 @@ static void test_nodes_know_their_place(void **state)
     const struct node *list = node_get(root, STR("list"));
     assert_true(list->list.items[0]->line == 13 && list->list.items[0]->col == 5);
     assert_true(list->list.items[1]->type == NODE_NULL);
+
+    // What follows a nested list or map is not taken for its end.
+    assert_true(doc_parse(arena, STR("a:\n  b:\n  - x\n  cc: {}\nd: y\n"), 1, &root, &error));
+    const struct pair *after = &root->map.pairs[0].value->map.pairs[1];
+    assert_true(after->line == 4 && after->col == 3);
+    assert_true(root->map.pairs[1].line == 5 && root->map.pairs[1].col == 1);
 }
 
 static void test_node_get_finds_keys_of_maps_alone(void **state)
@@ -302,6 +319,7 @@ static void test_what_is_not_text_is_an_error_and_cuts_nothing_off(void **state)
     assert_error(STR("a: 1\n\xc3\xa4: \0x\nb: 2\n"), 2, 4, "0x00 is a control character");
     assert_error(STR("a: \xff\n"), 1, 4, "0xff is not UTF-8");
     assert_error(STR("a: \"\x1b\"\n"), 1, 5, "0x1b");
+    assert_error(STR("a: 1\rb: 2\n"), 1, 5, "carriage return");
     assert_error(STR("\xff\xfe"
                      "a\0"),
                  1, 1, "0xff");
@@ -386,6 +404,7 @@ int main(void)
         TEST(test_block_style),
         TEST(test_null_is_plain_and_a_string_is_quoted),
         TEST(test_block_scalars_are_strings),
+        TEST(test_block_scalars_keep_empty_and_indented_lines),
         TEST(test_quotes_within_single_quotes_are_doubled),
         TEST(test_lines_of_quoted_scalars_are_folded),
         TEST(test_escapes_of_double_quotes),

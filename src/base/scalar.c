@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/unquote.h"
+#include "base/scalar.h"
 #include <stdlib.h>
 
 struct unquote {
@@ -93,7 +93,7 @@ static void put_utf8(struct unquote *u, uint32_t c)
         u->out[u->len++] = (char)(0x80 | (c >> (6 * more) & 0x3f));
 }
 
-struct str unquote(struct arena *arena, struct str raw, bool is_double)
+struct str scalar_unquote(struct arena *arena, struct str raw, bool is_double)
 {
     // No escape is shorter than what it stands for: \L, of two bytes for three, is the exception.
     struct unquote u = {.raw = raw, .out = arena_alloc(arena, raw.len + raw.len / 2 + 1)};
@@ -115,4 +115,60 @@ struct str unquote(struct arena *arena, struct str raw, bool is_double)
     }
     u.out[u.len] = '\0';
     return (struct str){u.out, u.len};
+}
+
+// Lines of a block scalar (YAML 1.2.2, 8.1). The indentation is that of the first line that has
+// text; `indent_max`: unless the header says a smaller one.
+static size_t find_indent(struct str raw, size_t indent_max)
+{
+    size_t indent = indent_max;
+    struct str line;
+    for (bool is_first = true; str_next(&raw, '\n', &line);) {
+        size_t spaces = 0;
+        while (spaces < line.len && line.ptr[spaces] == ' ')
+            spaces++;
+        if (spaces == line.len || line.ptr[spaces] == '\r')
+            continue;
+        if (spaces < indent && (is_first || indent_max != SIZE_MAX))
+            indent = spaces;
+        is_first = false;
+    }
+    return indent;
+}
+
+struct str scalar_unfold(struct arena *arena, struct str raw, struct block_header header)
+{
+    size_t indent = find_indent(raw, header.indent ? header.indent : SIZE_MAX);
+    char *out = arena_alloc(arena, raw.len + 2);
+    size_t len = 0, empty_lines = 0;
+    bool has_text = false, was_plain = false;
+    struct str line;
+    while (raw.len > 0 && str_next(&raw, '\n', &line)) {
+        if (line.len > 0 && line.ptr[line.len - 1] == '\r')
+            line.len--;
+        if (line.len <= indent) { // nothing but spaces
+            empty_lines++;
+            continue;
+        }
+        struct str text = str_from(line, indent);
+        // Only between two lines that both begin with text is a break folded.
+        bool is_plain = !is_space(text.ptr[0]);
+        bool is_folding = header.is_folded && has_text && was_plain && is_plain;
+        if (is_folding && empty_lines == 0)
+            out[len++] = ' ';
+        else if (has_text && !is_folding)
+            out[len++] = '\n';
+        for (; empty_lines > 0; empty_lines--)
+            out[len++] = '\n';
+        memcpy(out + len, text.ptr, text.len);
+        len += text.len;
+        has_text = true;
+        was_plain = is_plain;
+    }
+    if (has_text && header.chomping != '-')
+        out[len++] = '\n';
+    for (; header.chomping == '+' && empty_lines > 0; empty_lines--)
+        out[len++] = '\n';
+    out[len] = '\0';
+    return (struct str){out, len};
 }
