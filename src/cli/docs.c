@@ -2,6 +2,7 @@
 // `sluicegate docs`: the reference pages, printed from the tables that the program runs on.
 #include "admin/admin.h"
 #include "cli/subcommand.h"
+#include "compile/ingress_annotations.h"
 #include "model/decode.h"
 #include "route/format.h"
 #include <errno.h>
@@ -16,7 +17,7 @@ struct docs_page {
 };
 
 enum { KIND_NAME_MAX = 40, PATH_BYTES = 4096 };
-enum { N_OTHER_PAGES = 4, N_PAGES = KIND_COUNT + N_OTHER_PAGES };
+enum { N_OTHER_PAGES = 5, N_PAGES = KIND_COUNT + N_OTHER_PAGES };
 
 static void print_kind(const struct docs_page *page, struct buf *out)
 {
@@ -33,6 +34,12 @@ static void print_metrics(const struct docs_page *page, struct buf *out)
 {
     (void)page;
     admin_print_metrics_reference(out);
+}
+
+static void print_annotations(const struct docs_page *page, struct buf *out)
+{
+    (void)page;
+    ingress_annotations_print_reference(out);
 }
 
 static void print_diagnostics(const struct docs_page *page, struct buf *out)
@@ -88,6 +95,8 @@ static void list_pages(struct docs_page pages[N_PAGES], char names[KIND_COUNT][K
     pages[2] = (struct docs_page){STR("access-log"), STR("Operators of the access log's format"),
                                   print_access_log, 0};
     pages[3] = (struct docs_page){STR("metrics"), STR("Metrics"), print_metrics, 0};
+    pages[4] = (struct docs_page){STR("annotations"), STR("Annotations of an Ingress"),
+                                  print_annotations, 0};
     for (unsigned kind = 0; kind < KIND_COUNT; kind++)
         pages[N_OTHER_PAGES + kind] = (struct docs_page){file_name_of(kind, names[kind]),
                                                          str_of(kind_word(kind)), print_kind, kind};
