@@ -166,7 +166,13 @@ static void add_broken(struct decoder *decoder, const struct identity *identity)
     if (identity->name.len == 0)
         return;
     *APPEND(decoder, decoder->ret->broken, decoder->ret->n_broken, decoder->broken_cap) =
-        (struct object_key){identity->kind, identity->ns, identity->name};
+        (struct object_key){
+            .kind = identity->kind,
+            .ns = identity->ns,
+            .name = identity->name,
+            .line = decoder->first_line + identity->line - 1,
+            .col = identity->col,
+        };
 }
 
 // The scalar at `key` if it is a text; borrowed from the document.

@@ -11,6 +11,7 @@ struct decode_result {
     struct object_key {
         enum kind kind;
         struct str ns, name;
+        uint32_t line, col; // of its kind, as lines of the file
     } *broken;
     uint32_t n_broken;
     // Kinds that are none of ours: the source makes one kind-not-served note a kind and file of them.
