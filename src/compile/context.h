@@ -23,8 +23,8 @@ struct compiler {
 };
 
 // A diagnostic about `object` at a place of it. `path` may be STR_NONE.
-struct diag *report(struct compiler *c, enum diag_code code, const struct object *object,
-                    uint32_t line, uint32_t col, struct str path, const char *format, ...)
+struct diag *complain(struct compiler *c, enum diag_code code, const struct object *object,
+                      uint32_t line, uint32_t col, struct str path, const char *format, ...)
     __attribute__((format(printf, 7, 8)));
 // A field path, in scratch memory.
 struct str path_of(struct compiler *c, const char *format, ...)

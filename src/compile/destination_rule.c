@@ -74,22 +74,22 @@ static void merge(struct compiler *c, struct merged_rule *rule, const struct obj
         if (!rule->policy_owner) {
             rule->policy_owner = object;
         } else {
-            report(c, DIAG_DR_DUPLICATE, object, dr->host.line, dr->host.col,
-                   STR("spec.trafficPolicy"), "the trafficPolicy of %.*s is set by %.*s",
-                   STR_ARG(rule->host),
-                   STR_ARG(place_text(c, rule->policy_owner,
-                                      rule->policy_owner->destination_rule->host.line,
-                                      rule->policy_owner->destination_rule->host.col)));
+            complain(c, DIAG_DR_DUPLICATE, object, dr->host.line, dr->host.col,
+                     STR("spec.trafficPolicy"), "the trafficPolicy of %.*s is set by %.*s",
+                     STR_ARG(rule->host),
+                     STR_ARG(place_text(c, rule->policy_owner,
+                                        rule->policy_owner->destination_rule->host.line,
+                                        rule->policy_owner->destination_rule->host.col)));
         }
     }
     for (uint32_t i = 0; i < dr->n_subsets; i++) {
         const struct subset *subset = &dr->subsets[i];
         const struct merged_subset *same = find_subset(rule, text_str(subset->name));
         if (same) {
-            report(c, DIAG_DR_DUPLICATE, object, subset->line, subset->col,
-                   path_of(c, "spec.subsets[%u]", i), "subset \"%s\" of %.*s is set by %.*s",
-                   subset->name.ptr, STR_ARG(rule->host),
-                   STR_ARG(place_text(c, same->object, same->subset->line, same->subset->col)));
+            complain(c, DIAG_DR_DUPLICATE, object, subset->line, subset->col,
+                     path_of(c, "spec.subsets[%u]", i), "subset \"%s\" of %.*s is set by %.*s",
+                     subset->name.ptr, STR_ARG(rule->host),
+                     STR_ARG(place_text(c, same->object, same->subset->line, same->subset->col)));
             continue;
         }
         struct merged_subset *added = ARENA_NEW(c->scratch, struct merged_subset);
@@ -111,9 +111,10 @@ struct policy_index *policy_index_create(struct compiler *c)
         const struct object *object = objects[i];
         const struct destination_rule *dr = object->destination_rule;
         if (!is_exported(object, &dr->export_to, c->options->ns)) {
-            report(c, DIAG_NOT_EXPORTED, object, object->name_line, object->name_col,
-                   STR("spec.exportTo"), "is not exported to namespace %.*s, where the gateway is",
-                   STR_ARG(c->options->ns));
+            complain(c, DIAG_NOT_EXPORTED, object, object->name_line, object->name_col,
+                     STR("spec.exportTo"),
+                     "is not exported to namespace %.*s, where the gateway is",
+                     STR_ARG(c->options->ns));
             continue;
         }
         struct str host =
@@ -290,8 +291,8 @@ static void report_host(struct compiler *c, const struct merged_rule *rule)
     const struct object *service = service_of_host(c, rule->host);
     if (!service) {
         struct diag *diag =
-            report(c, DIAG_DR_UNKNOWN_HOST, rule->first, host->line, host->col, STR("spec.host"),
-                   "no Service has the name \"%.*s\"", STR_ARG(rule->host));
+            complain(c, DIAG_DR_UNKNOWN_HOST, rule->first, host->line, host->col, STR("spec.host"),
+                     "no Service has the name \"%.*s\"", STR_ARG(rule->host));
         struct str name, ns;
         if (host_split_service(rule->host, c->options->cluster_domain, &name, &ns))
             hint_object(c, diag, KIND_SERVICE, ns, name, NULL);
@@ -300,9 +301,9 @@ static void report_host(struct compiler *c, const struct merged_rule *rule)
     if (str_equal(rule->ns, c->options->ns) || str_equal(rule->ns, service->ns) ||
         str_is(rule->ns, root_namespace))
         return;
-    report(c, DIAG_DR_NAMESPACE, rule->first, host->line, host->col, STR("spec.host"),
-           "rules for \"%.*s\" are looked for in the namespaces %.*s, %.*s and %s only",
-           STR_ARG(rule->host), STR_ARG(c->options->ns), STR_ARG(service->ns), root_namespace);
+    complain(c, DIAG_DR_NAMESPACE, rule->first, host->line, host->col, STR("spec.host"),
+             "rules for \"%.*s\" are looked for in the namespaces %.*s, %.*s and %s only",
+             STR_ARG(rule->host), STR_ARG(c->options->ns), STR_ARG(service->ns), root_namespace);
 }
 
 void policy_report(struct compiler *c)

@@ -204,8 +204,8 @@ static void gather_slice(struct gathering *g, const struct object *object)
         return;
     if (slice->address_type == ADDRESS_FQDN) {
         struct diag *diag =
-            report(g->c, DIAG_ENDPOINT_ADDRESS, object, object->name_line, object->name_col,
-                   STR("addressType"), "endpoints of type FQDN are not proxied");
+            complain(g->c, DIAG_ENDPOINT_ADDRESS, object, object->name_line, object->name_col,
+                     STR("addressType"), "endpoints of type FQDN are not proxied");
         diag_hint(g->c->diags, diag,
                   "a Service of type ExternalName leads to a name outside the cluster");
         return;
@@ -328,8 +328,9 @@ static const struct object *follow_external(struct compiler *c, const struct obj
     for (unsigned depth = 0; at->service->type == SERVICE_EXTERNAL_NAME; depth++) {
         if (depth == EXTERNAL_DEPTH_MAX) {
             const struct text *name = &service->service->external_name;
-            report(c, DIAG_EXTERNAL_LOOP, service, name->line, name->col, STR("spec.externalName"),
-                   "\"%s\" leads on through more than %d Services", name->ptr, EXTERNAL_DEPTH_MAX);
+            complain(c, DIAG_EXTERNAL_LOOP, service, name->line, name->col,
+                     STR("spec.externalName"), "\"%s\" leads on through more than %d Services",
+                     name->ptr, EXTERNAL_DEPTH_MAX);
             return NULL;
         }
         struct str name = host_lower(c->scratch, text_str(at->service->external_name));
@@ -350,8 +351,8 @@ static const struct object *follow_external(struct compiler *c, const struct obj
 static void report_no_source(struct compiler *c, const struct object *service)
 {
     struct diag *diag =
-        report(c, DIAG_NO_ENDPOINTS, service, service->name_line, service->name_col,
-               STR("metadata.name"), "no EndpointSlice, Endpoints or Pod gives an address");
+        complain(c, DIAG_NO_ENDPOINTS, service, service->name_line, service->name_col,
+                 STR("metadata.name"), "no EndpointSlice, Endpoints or Pod gives an address");
     diag_hint(c->diags, diag,
               "an EndpointSlice with the label kubernetes.io/service-name: %.*s gives addresses",
               STR_ARG(service->name));

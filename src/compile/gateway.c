@@ -94,9 +94,9 @@ static struct http_port *find_port(struct gateways *g, const struct object *obje
     uint16_t number = (uint16_t)server->port.value;
     struct address bind = c->options->bind;
     if (server->bind.len > 0 && !address_parse_ip(text_str(server->bind), &bind)) {
-        report(c, DIAG_FIELD_VALUE, object, server->bind.line, server->bind.col,
-               path_of(c, "spec.servers[%u].bind", index), "\"%s\" is not an IP address",
-               server->bind.ptr);
+        complain(c, DIAG_FIELD_VALUE, object, server->bind.line, server->bind.col,
+                 path_of(c, "spec.servers[%u].bind", index), "\"%s\" is not an IP address",
+                 server->bind.ptr);
         return NULL;
     }
     bind = listen_address(c, &bind, number);
@@ -110,9 +110,9 @@ static struct http_port *find_port(struct gateways *g, const struct object *obje
     struct builder_listener *listener =
         builder_listener(c->builder, LISTENER_HTTP, &bind, number, origin);
     if (!listener) {
-        report(c, DIAG_LISTENER_CONFLICT, object, server->port.line, server->port.col,
-               path_of(c, "spec.servers[%u].port.number", index),
-               "port %u is taken by a listener that is not HTTP", number);
+        complain(c, DIAG_LISTENER_CONFLICT, object, server->port.line, server->port.col,
+                 path_of(c, "spec.servers[%u].port.number", index),
+                 "port %u is taken by a listener that is not HTTP", number);
         return NULL;
     }
     struct http_port *port = ARENA_NEW(c->scratch, struct http_port);
@@ -134,20 +134,20 @@ static bool is_served_protocol(struct compiler *c, const struct object *object,
         return true;
     case GATEWAY_HTTP2:
     case GATEWAY_GRPC:
-        report(c, DIAG_PROTOCOL_NOT_SERVED, object, line, col, path,
-               "HTTP/2 without TLS is not served; HTTP/1.1 on the same port is");
+        complain(c, DIAG_PROTOCOL_NOT_SERVED, object, line, col, path,
+                 "HTTP/2 without TLS is not served; HTTP/1.1 on the same port is");
         return true;
     case GATEWAY_HTTPS:
     case GATEWAY_TLS:
-        report(c, DIAG_TLS_NOT_SERVED, object, line, col, path,
-               "%s servers are not served; port %u is not opened for it",
-               server->protocol == GATEWAY_TLS ? "TLS" : "HTTPS", (unsigned)server->port.value);
+        complain(c, DIAG_TLS_NOT_SERVED, object, line, col, path,
+                 "%s servers are not served; port %u is not opened for it",
+                 server->protocol == GATEWAY_TLS ? "TLS" : "HTTPS", (unsigned)server->port.value);
         return false;
     case GATEWAY_TCP:
     case GATEWAY_MONGO:
-        report(c, DIAG_PROTOCOL_NOT_SERVED, object, line, col, path,
-               "%s servers are not served; port %u is not opened for it",
-               server->protocol == GATEWAY_TCP ? "TCP" : "MONGO", (unsigned)server->port.value);
+        complain(c, DIAG_PROTOCOL_NOT_SERVED, object, line, col, path,
+                 "%s servers are not served; port %u is not opened for it",
+                 server->protocol == GATEWAY_TCP ? "TCP" : "MONGO", (unsigned)server->port.value);
         return false;
     }
     return false;
@@ -229,8 +229,8 @@ static void add_gateway(struct gateways *g, const struct object *object)
     entry->is_selected = is_selected(c, object->gateway);
     map_put(g->entries, JOIN(c->scratch, object->ns, STR("/"), object->name), entry);
     if (!entry->is_selected) {
-        report(c, DIAG_GATEWAY_NOT_SELECTED, object, object->name_line, object->name_col,
-               STR("spec.selector"), "asks for labels that this gateway does not have");
+        complain(c, DIAG_GATEWAY_NOT_SELECTED, object, object->name_line, object->name_col,
+                 STR("spec.selector"), "asks for labels that this gateway does not have");
         return;
     }
     entry->exact = map_create();
@@ -359,11 +359,11 @@ static void bind_host(struct bind_context *b, uint32_t index)
         try_host(b, wanted, host);
     if (b->is_found)
         return;
-    struct diag *diag = report(c, DIAG_HOST_NOT_IN_GATEWAY, object, text->line, text->col,
-                               path_of(c, "spec.hosts[%u]", index),
-                               b->is_filtered ? "%.*s takes \"%.*s\" from other namespaces only"
-                                              : "%.*s has no server for \"%.*s\"",
-                               STR_ARG(b->entry->object->title), STR_ARG(wanted));
+    struct diag *diag = complain(c, DIAG_HOST_NOT_IN_GATEWAY, object, text->line, text->col,
+                                 path_of(c, "spec.hosts[%u]", index),
+                                 b->is_filtered ? "%.*s takes \"%.*s\" from other namespaces only"
+                                                : "%.*s has no server for \"%.*s\"",
+                                 STR_ARG(b->entry->object->title), STR_ARG(wanted));
     struct str listed = hosts_text(c, b->entry);
     if (listed.len > 0)
         diag_hint(c->diags, diag, "it lists %.*s", STR_ARG(listed));
@@ -384,9 +384,9 @@ static void bind_service(struct gateways *g, const struct object *object)
         gateway_reference_split(text_str(*reference), object->ns, &ns, &name);
         struct gateway_entry *entry = map_find(g->entries, JOIN(c->scratch, ns, STR("/"), name));
         if (!entry) {
-            struct diag *diag = report(c, DIAG_UNKNOWN_GATEWAY, object, reference->line,
-                                       reference->col, path_of(c, "spec.gateways[%u]", i),
-                                       "no Gateway %.*s/%.*s exists", STR_ARG(ns), STR_ARG(name));
+            struct diag *diag = complain(c, DIAG_UNKNOWN_GATEWAY, object, reference->line,
+                                         reference->col, path_of(c, "spec.gateways[%u]", i),
+                                         "no Gateway %.*s/%.*s exists", STR_ARG(ns), STR_ARG(name));
             hint_object(c, diag, KIND_GATEWAY, ns, name, NULL);
             continue;
         }
@@ -401,8 +401,8 @@ static void bind_service(struct gateways *g, const struct object *object)
     if (prepared)
         vs_report_unreachable(c, prepared);
     if (!names_any)
-        report(c, DIAG_MESH_ONLY, object, object->name_line, object->name_col, STR("spec.gateways"),
-               "names no Gateway, so it is for sidecars (mesh) only");
+        complain(c, DIAG_MESH_ONLY, object, object->name_line, object->name_col,
+                 STR("spec.gateways"), "names no Gateway, so it is for sidecars (mesh) only");
 }
 
 enum visibility { VISIBLE_PRIVATE, VISIBLE_EXPORTED, VISIBLE_PUBLIC, VISIBLE_NOT };
@@ -437,10 +437,10 @@ static void bind_all(struct gateways *g)
             if (all[i]->virtual_service->hosts.n == 0 || visibility_of(c, all[i]) != class)
                 continue;
             if (class == VISIBLE_NOT)
-                report(c, DIAG_NOT_EXPORTED, all[i], all[i]->name_line, all[i]->name_col,
-                       STR("spec.exportTo"),
-                       "is not exported to namespace %.*s, where the gateway is",
-                       STR_ARG(c->options->ns));
+                complain(c, DIAG_NOT_EXPORTED, all[i], all[i]->name_line, all[i]->name_col,
+                         STR("spec.exportTo"),
+                         "is not exported to namespace %.*s, where the gateway is",
+                         STR_ARG(c->options->ns));
             else
                 bind_service(g, all[i]);
         }
@@ -504,9 +504,9 @@ static void report_unbound(struct compiler *c, const struct gateway_entry *entry
         const struct server *server = &entry->servers[i];
         if (!server->port || server->is_bound || redirects(server->server))
             continue;
-        report(c, DIAG_GATEWAY_UNBOUND, entry->object, server->server->line, server->server->col,
-               path_of(c, "spec.servers[%u]", i),
-               "no VirtualService names this Gateway with a host of this server");
+        complain(c, DIAG_GATEWAY_UNBOUND, entry->object, server->server->line, server->server->col,
+                 path_of(c, "spec.servers[%u]", i),
+                 "no VirtualService names this Gateway with a host of this server");
     }
 }
 

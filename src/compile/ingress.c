@@ -40,10 +40,10 @@ static bool check_paths(struct compiler *c, const struct object *object)
                 is_strict(text_str(path->path)))
                 continue;
             struct diag *diag =
-                report(c, DIAG_STRICT_PATH, object, path->path.line, path->path.col,
-                       path_of(c, "spec.rules[%u].http.paths[%u].path", r, p),
-                       "ingress contains invalid paths: path %s cannot be used with pathType %s",
-                       path->path.ptr, path->path_type == PATH_TYPE_EXACT ? "Exact" : "Prefix");
+                complain(c, DIAG_STRICT_PATH, object, path->path.line, path->path.col,
+                         path_of(c, "spec.rules[%u].http.paths[%u].path", r, p),
+                         "ingress contains invalid paths: path %s cannot be used with pathType %s",
+                         path->path.ptr, path->path_type == PATH_TYPE_EXACT ? "Exact" : "Prefix");
             diag_hint(c->diags, diag, "pathType: ImplementationSpecific takes every character");
             is_good = false;
         }
@@ -112,10 +112,10 @@ static void add_default(struct ingresses *all, struct ingress_host *host,
         return;
     if (host->default_item && host->default_item->ingress != entry) {
         const struct ingress_item *by = host->default_item;
-        report(c, DIAG_DUPLICATE_PATH, entry->object, backend->line, backend->col,
-               STR("spec.defaultBackend"), "the default backend of host \"%.*s\" is that of %.*s",
-               STR_ARG(host->name),
-               STR_ARG(place_text(c, by->ingress->object, by->backend->line, by->backend->col)));
+        complain(c, DIAG_DUPLICATE_PATH, entry->object, backend->line, backend->col,
+                 STR("spec.defaultBackend"), "the default backend of host \"%.*s\" is that of %.*s",
+                 STR_ARG(host->name),
+                 STR_ARG(place_text(c, by->ingress->object, by->backend->line, by->backend->col)));
         return;
     }
     struct ingress_item *item = ARENA_NEW(c->scratch, struct ingress_item);
@@ -152,12 +152,12 @@ static void add_certificates(struct ingresses *all, const struct ingress_entry *
     const struct ingress *ingress = entry->object->ingress;
     for (uint32_t i = 0; i < ingress->n_tls; i++) {
         const struct ingress_tls *tls = &ingress->tls[i];
-        report(c, DIAG_TLS_NOT_SERVED, entry->object, tls->line, tls->col,
-               path_of(c, "spec.tls[%u]", i),
-               "certificates are not served, so nothing answers on port 443%s",
-               entry->settings.ssl_redirect
-                   ? "; plain HTTP of these hosts is redirected there all the same"
-                   : "");
+        complain(c, DIAG_TLS_NOT_SERVED, entry->object, tls->line, tls->col,
+                 path_of(c, "spec.tls[%u]", i),
+                 "certificates are not served, so nothing answers on port 443%s",
+                 entry->settings.ssl_redirect
+                     ? "; plain HTTP of these hosts is redirected there all the same"
+                     : "");
         for (uint32_t k = 0; k < tls->hosts.n; k++)
             map_put(all->certificates, host_lower(c->scratch, text_str(tls->hosts.items[k])), all);
         for (uint32_t k = 0; tls->hosts.n == 0 && k < ingress->n_rules; k++) {
@@ -222,9 +222,9 @@ static struct builder_vhost *open_vhost(struct ingresses *all, struct builder_li
     if (!shared)
         return vhost;
     const struct object *owner = gateway_vhost_owner(shared);
-    report(c, DIAG_HOST_SHARED, host->owner, host->line, host->col, STR("spec.rules"),
-           "host \"%.*s\" is also one of %.*s; its routes come first", STR_ARG(host->name),
-           STR_ARG(place_text(c, owner, owner->name_line, owner->name_col)));
+    complain(c, DIAG_HOST_SHARED, host->owner, host->line, host->col, STR("spec.rules"),
+             "host \"%.*s\" is also one of %.*s; its routes come first", STR_ARG(host->name),
+             STR_ARG(place_text(c, owner, owner->name_line, owner->name_col)));
     // An Ingress wildcard is a virtual host of its own (one label), looked at before the other.
     if (is_wildcard)
         gateway_vhost_emit(c, shared, vhost);
@@ -239,15 +239,15 @@ static struct builder_vhost *open_alias(struct ingresses *all, struct builder_li
     const struct text *text = ingress_annotation(object, "server-alias");
     struct str path = STR("metadata.annotations[nginx.ingress.kubernetes.io/server-alias]");
     if (alias->name.ptr[0] == '~') {
-        report(c, DIAG_ANNOTATION_NOT_SERVED, object, text->line, text->col, path,
-               "\"%.*s\" is a regular expression; names and *.names are served",
-               STR_ARG(alias->name));
+        complain(c, DIAG_ANNOTATION_NOT_SERVED, object, text->line, text->col, path,
+                 "\"%.*s\" is a regular expression; names and *.names are served",
+                 STR_ARG(alias->name));
         return NULL;
     }
     if (map_find(all->hosts, alias->name) || map_put(taken, alias->name, all)) {
-        report(c, DIAG_ALIAS_CONFLICT, object, text->line, text->col, path, "\"%.*s\" is %s",
-               STR_ARG(alias->name),
-               map_find(all->hosts, alias->name) ? "the host of an Ingress" : "an alias already");
+        complain(c, DIAG_ALIAS_CONFLICT, object, text->line, text->col, path, "\"%.*s\" is %s",
+                 STR_ARG(alias->name),
+                 map_find(all->hosts, alias->name) ? "the host of an Ingress" : "an alias already");
         return NULL;
     }
     return builder_vhost(listener, alias->name, false);
@@ -280,8 +280,8 @@ static void emit_all(struct ingresses *all)
         builder_listener(c->builder, LISTENER_HTTP, &bind, port,
                          origin_of(c, all->first, all->first->name_line, all->first->name_col));
     if (!listener) {
-        report(c, DIAG_LISTENER_CONFLICT, all->first, all->first->name_line, all->first->name_col,
-               STR_NONE, "port %u is taken by a listener that is not HTTP", port);
+        complain(c, DIAG_LISTENER_CONFLICT, all->first, all->first->name_line, all->first->name_col,
+                 STR_NONE, "port %u is taken by a listener that is not HTTP", port);
         return;
     }
     struct map *taken = map_create(); // aliases

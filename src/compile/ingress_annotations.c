@@ -40,16 +40,16 @@ static struct str annotation_path(const struct reading *r)
     return path_of(r->c, "metadata.annotations[%s]", r->pair->key.ptr);
 }
 
-static struct diag *complain(struct reading *r, enum diag_code code, const char *why)
+static struct diag *complain_value(struct reading *r, enum diag_code code, const char *why)
 {
-    return report(r->c, code, r->ingress, r->pair->value.line, r->pair->value.col,
-                  annotation_path(r), "\"%s\" %s", r->pair->value.ptr, why);
+    return complain(r->c, code, r->ingress, r->pair->value.line, r->pair->value.col,
+                    annotation_path(r), "\"%s\" %s", r->pair->value.ptr, why);
 }
 
 // As ingress-nginx: a value with characters that do not belong there takes the Ingress away.
 static bool refuse(struct reading *r, const char *why)
 {
-    complain(r, DIAG_ANNOTATION_REFUSED, why);
+    complain_value(r, DIAG_ANNOTATION_REFUSED, why);
     r->settings->is_refused = true;
     return false;
 }
@@ -73,7 +73,7 @@ static bool read_bool(struct reading *r, struct str value, void *target)
 {
     if (parse_bool(value, target))
         return true;
-    complain(r, DIAG_ANNOTATION_VALUE, "is not true or false");
+    complain_value(r, DIAG_ANNOTATION_VALUE, "is not true or false");
     return false;
 }
 
@@ -106,7 +106,7 @@ static bool read_target(struct reading *r, struct str value, void *target)
             return refuse(r, "has a variable; $1 to $9, the groups of the path, are served");
     }
     if (value.len == 0 || (value.ptr[0] != '/' && value.ptr[0] != '$')) {
-        complain(r, DIAG_ANNOTATION_VALUE, "is not an absolute path");
+        complain_value(r, DIAG_ANNOTATION_VALUE, "is not an absolute path");
         return false;
     }
     return set_text(target, value);
@@ -117,7 +117,7 @@ static bool read_path(struct reading *r, struct str value, void *target)
     if (has_bad_bytes(value) || str_index(value, '$') >= 0)
         return refuse(r, "has characters that a path cannot have");
     if (!str_has_prefix(value, STR("/"))) {
-        complain(r, DIAG_ANNOTATION_VALUE, "is not an absolute path");
+        complain_value(r, DIAG_ANNOTATION_VALUE, "is not an absolute path");
         return false;
     }
     return set_text(target, value);
@@ -137,7 +137,7 @@ static bool read_url(struct reading *r, struct str value, void *target)
         }
     }
     if (!has_scheme || rest.len == 0) {
-        complain(r, DIAG_ANNOTATION_VALUE, "is not an http or https URL");
+        complain_value(r, DIAG_ANNOTATION_VALUE, "is not an http or https URL");
         return false;
     }
     // $host as the host and $request_uri as the path are what people write.
@@ -158,7 +158,7 @@ static bool read_code(struct reading *r, struct str value, uint16_t *target, uin
         *target = (uint16_t)code;
         return true;
     }
-    complain(r, DIAG_ANNOTATION_VALUE, why);
+    complain_value(r, DIAG_ANNOTATION_VALUE, why);
     return false;
 }
 
@@ -196,7 +196,7 @@ static bool read_size(struct reading *r, struct str value, void *target)
     }
     uint64_t n = 0;
     if (!str_to_u64(digits, UINT64_MAX >> shift, &n)) {
-        complain(r, DIAG_ANNOTATION_VALUE, "is not a size as 8m, 512k or 1000");
+        complain_value(r, DIAG_ANNOTATION_VALUE, "is not a size as 8m, 512k or 1000");
         return false;
     }
     *(uint64_t *)target = n << shift;
@@ -216,11 +216,12 @@ static bool read_protocol(struct reading *r, struct str value, void *target)
             continue;
         *(enum upstream_protocol *)target = protocols[i].protocol;
         if (protocols[i].protocol != UPSTREAM_HTTP)
-            complain(r, DIAG_UPSTREAM_PROTOCOL, "is a protocol that this version cannot speak");
+            complain_value(r, DIAG_UPSTREAM_PROTOCOL,
+                           "is a protocol that this version cannot speak");
         return true;
     }
     struct diag *diag =
-        complain(r, DIAG_ANNOTATION_VALUE, "is no protocol of a backend; HTTP is used");
+        complain_value(r, DIAG_ANNOTATION_VALUE, "is no protocol of a backend; HTTP is used");
     diag_hint(r->c->diags, diag, "HTTP, HTTPS, AUTO_HTTP, GRPC, GRPCS and FCGI are");
     return false;
 }
@@ -556,8 +557,8 @@ static void report_unknown(struct reading *r, struct str key)
 {
     struct compiler *c = r->c;
     struct diag *diag =
-        report(c, DIAG_ANNOTATION_UNKNOWN, r->ingress, r->pair->key.line, r->pair->key.col,
-               annotation_path(r), "ingress-nginx has no annotation \"%.*s\"", STR_ARG(key));
+        complain(c, DIAG_ANNOTATION_UNKNOWN, r->ingress, r->pair->key.line, r->pair->key.col,
+                 annotation_path(r), "ingress-nginx has no annotation \"%.*s\"", STR_ARG(key));
     if (c->suggestions_left < ANNOTATION_COUNT)
         return;
     c->suggestions_left -= ANNOTATION_COUNT;
@@ -572,7 +573,7 @@ static void report_unknown(struct reading *r, struct str key)
 static void refuse_by_effect(struct reading *r, const struct annotation *row)
 {
     bool is_snippet = str_has_suffix(str_of(row->key), STR("-snippet"));
-    struct diag *diag = report(
+    struct diag *diag = complain(
         r->c, DIAG_ANNOTATION_REFUSED, r->ingress, r->pair->key.line, r->pair->key.col,
         annotation_path(r),
         is_snippet ? "%s annotation cannot be used. Snippet directives are disabled by the Ingress "
@@ -607,9 +608,9 @@ static void read_one(struct reading *r, const struct annotation *row)
         return;
     }
     bool denies = row->effect == DENIES;
-    report(r->c, denies ? DIAG_ANNOTATION_DENIES : DIAG_ANNOTATION_NOT_SERVED, r->ingress,
-           r->pair->key.line, r->pair->key.col, annotation_path(r), "%s is not served%s: %s",
-           row->key, denies ? ", so the paths are answered 503" : "", row->doc);
+    complain(r->c, denies ? DIAG_ANNOTATION_DENIES : DIAG_ANNOTATION_NOT_SERVED, r->ingress,
+             r->pair->key.line, r->pair->key.col, annotation_path(r), "%s is not served%s: %s",
+             row->key, denies ? ", so the paths are answered 503" : "", row->doc);
     r->settings->is_denied |= denies;
 }
 

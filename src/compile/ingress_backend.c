@@ -27,11 +27,11 @@ static const struct cluster *resource_cluster(struct compiler *c, const struct i
 {
     const struct ingress_backend *backend = item->backend;
     const struct object *object = item->ingress->object;
-    report(c, DIAG_RESOURCE_BACKEND, object, backend->line, backend->col,
-           ingress_item_field(c, item, "backend.resource"),
-           "%s %s is no Service; resource backends are not supported",
-           backend->resource_kind.ptr ? backend->resource_kind.ptr : "a resource",
-           backend->resource_name.ptr ? backend->resource_name.ptr : "");
+    complain(c, DIAG_RESOURCE_BACKEND, object, backend->line, backend->col,
+             ingress_item_field(c, item, "backend.resource"),
+             "%s %s is no Service; resource backends are not supported",
+             backend->resource_kind.ptr ? backend->resource_kind.ptr : "a resource",
+             backend->resource_name.ptr ? backend->resource_name.ptr : "");
     return missing_cluster(
         c, text_str(backend->resource_kind), STR_NONE,
         JOIN(c->scratch, text_str(backend->resource_name), STR("."), object->ns));
@@ -57,10 +57,10 @@ static void report_port(struct compiler *c, const struct ingress_item *item,
     struct str path = ingress_item_field(c, item, "backend.service.port");
     struct diag *diag =
         port->name.ptr
-            ? report(c, DIAG_DANGLING_PORT, item->ingress->object, port->line, port->col, path,
-                     "%.*s has no TCP port named \"%s\"", STR_ARG(service->title), port->name.ptr)
-            : report(c, DIAG_DANGLING_PORT, item->ingress->object, port->line, port->col, path,
-                     "%.*s has no TCP port %u", STR_ARG(service->title), port->number);
+            ? complain(c, DIAG_DANGLING_PORT, item->ingress->object, port->line, port->col, path,
+                       "%.*s has no TCP port named \"%s\"", STR_ARG(service->title), port->name.ptr)
+            : complain(c, DIAG_DANGLING_PORT, item->ingress->object, port->line, port->col, path,
+                       "%.*s has no TCP port %u", STR_ARG(service->title), port->number);
     struct str nearest =
         port->name.ptr ? diag_nearest(text_str(port->name), names, n_names) : STR_NONE;
     if (nearest.ptr)
@@ -79,9 +79,9 @@ const struct cluster *ingress_cluster(struct compiler *c, const struct ingress_i
         store_find(c->store, KIND_SERVICE, object->ns, text_str(backend->service));
     if (!service) {
         struct diag *diag =
-            report(c, DIAG_DANGLING_SERVICE, object, backend->service.line, backend->service.col,
-                   ingress_item_field(c, item, "backend.service.name"), "no Service %.*s/%s exists",
-                   STR_ARG(object->ns), backend->service.ptr);
+            complain(c, DIAG_DANGLING_SERVICE, object, backend->service.line, backend->service.col,
+                     ingress_item_field(c, item, "backend.service.name"),
+                     "no Service %.*s/%s exists", STR_ARG(object->ns), backend->service.ptr);
         hint_object(c, diag, KIND_SERVICE, object->ns, text_str(backend->service), NULL);
         return missing(c, item);
     }

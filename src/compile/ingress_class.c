@@ -21,10 +21,10 @@ struct class_choice ingress_class_choice(struct compiler *c)
         if (!mark || !str_is(text_str(*mark), "true"))
             continue;
         if (choice.default_class)
-            report(c, DIAG_CLASS_DEFAULTS, classes[i], mark->line, mark->col,
-                   STR("metadata.annotations[ingressclass.kubernetes.io/is-default-class]"),
-                   "%.*s is marked as default, too; the newer one counts",
-                   STR_ARG(choice.default_class->title));
+            complain(c, DIAG_CLASS_DEFAULTS, classes[i], mark->line, mark->col,
+                     STR("metadata.annotations[ingressclass.kubernetes.io/is-default-class]"),
+                     "%.*s is marked as default, too; the newer one counts",
+                     STR_ARG(choice.default_class->title));
         choice.default_class = classes[i];
     }
     return choice;
@@ -35,11 +35,11 @@ static void report_other(struct compiler *c, const struct object *ingress, uint3
 {
     bool is_narrowed =
         str_equal(text_str(class->ingress_class->controller), c->options->ingress_controller);
-    struct diag *diag = report(c, DIAG_CLASS_OTHER, ingress, line, col, path,
-                               "%.*s is of controller \"%s\"; this gateway answers to \"%.*s\"%s",
-                               STR_ARG(class->title), class->ingress_class->controller.ptr,
-                               STR_ARG(c->options->ingress_controller),
-                               is_narrowed ? ", with --ingress-class another class of it" : "");
+    struct diag *diag = complain(c, DIAG_CLASS_OTHER, ingress, line, col, path,
+                                 "%.*s is of controller \"%s\"; this gateway answers to \"%.*s\"%s",
+                                 STR_ARG(class->title), class->ingress_class->controller.ptr,
+                                 STR_ARG(c->options->ingress_controller),
+                                 is_narrowed ? ", with --ingress-class another class of it" : "");
     if (!is_narrowed)
         diag_hint(c->diags, diag, "--ingress-controller %s would serve it",
                   class->ingress_class->controller.ptr);
@@ -64,13 +64,13 @@ static bool names_class(struct compiler *c, const struct class_choice *choice,
         return false;
     }
     if (choice->n_classes == 0) {
-        report(c, DIAG_CLASS_UNKNOWN, ingress, name->line, name->col, path,
-               "class \"%s\" is not \"%.*s\", which --ingress-class asks for", name->ptr,
-               STR_ARG(c->options->ingress_class));
+        complain(c, DIAG_CLASS_UNKNOWN, ingress, name->line, name->col, path,
+                 "class \"%s\" is not \"%.*s\", which --ingress-class asks for", name->ptr,
+                 STR_ARG(c->options->ingress_class));
         return false;
     }
-    struct diag *diag = report(c, DIAG_CLASS_UNKNOWN, ingress, name->line, name->col, path,
-                               "no IngressClass \"%s\" exists", name->ptr);
+    struct diag *diag = complain(c, DIAG_CLASS_UNKNOWN, ingress, name->line, name->col, path,
+                                 "no IngressClass \"%s\" exists", name->ptr);
     hint_object(c, diag, KIND_INGRESS_CLASS, STR_NONE, wanted, NULL);
     return false;
 }
@@ -88,8 +88,8 @@ static bool has_no_class(struct compiler *c, const struct class_choice *choice,
     }
     if (choice->n_classes == 0 && c->options->ingress_class.len == 0)
         return true;
-    struct diag *diag = report(c, DIAG_CLASS_MISSING, ingress, line, col, path,
-                               "names no class, and no IngressClass is the default");
+    struct diag *diag = complain(c, DIAG_CLASS_MISSING, ingress, line, col, path,
+                                 "names no class, and no IngressClass is the default");
     diag_hint(c->diags, diag,
               "set it, or mark a class with ingressclass.kubernetes.io/is-default-class: \"true\"");
     return false;
@@ -103,8 +103,8 @@ bool ingress_is_selected(struct compiler *c, const struct class_choice *choice,
         text_map_find(&ingress->annotations, STR("kubernetes.io/ingress.class"));
     struct str legacy_path = STR("metadata.annotations[kubernetes.io/ingress.class]");
     if (field->len > 0 && legacy && !str_equal(text_str(*field), text_str(*legacy)))
-        report(c, DIAG_CLASS_CONFLICT, ingress, legacy->line, legacy->col, legacy_path,
-               "\"%s\" differs from spec.ingressClassName \"%s\"", legacy->ptr, field->ptr);
+        complain(c, DIAG_CLASS_CONFLICT, ingress, legacy->line, legacy->col, legacy_path,
+                 "\"%s\" differs from spec.ingressClassName \"%s\"", legacy->ptr, field->ptr);
     if (field->len > 0)
         return names_class(c, choice, ingress, field, STR("spec.ingressClassName"), false);
     if (legacy && legacy->len > 0)

@@ -43,9 +43,9 @@ static const struct regex *compile_regex(struct compiler *c, const struct ingres
     const struct regex *regex =
         builder_regex(c->builder, pattern, REGEX_IGNORE_CASE, message, sizeof message, &offset);
     if (!regex)
-        report(c, DIAG_REGEX_INVALID, item->ingress->object, item->path->path.line,
-               item->path->path.col, ingress_item_field(c, item, "path"), "\"%.*s\": %s",
-               STR_ARG(item->text), message);
+        complain(c, DIAG_REGEX_INVALID, item->ingress->object, item->path->path.line,
+                 item->path->path.col, ingress_item_field(c, item, "path"), "\"%.*s\": %s",
+                 STR_ARG(item->text), message);
     return regex;
 }
 
@@ -316,16 +316,16 @@ static void report_taken(const struct emission *e, const struct ingress_item *it
     struct str path = ingress_item_field(c, item, "path");
     uint32_t line = item->path->line, col = item->path->col;
     if (is_same)
-        report(c, DIAG_DUPLICATE_PATH, item->ingress->object, line, col, path,
-               "host \"%.*s\" and path \"%s\" is already defined in %.*s", STR_ARG(e->host->name),
-               item->path->path.ptr ? item->path->path.ptr : "", STR_ARG(place));
+        complain(c, DIAG_DUPLICATE_PATH, item->ingress->object, line, col, path,
+                 "host \"%.*s\" and path \"%s\" is already defined in %.*s", STR_ARG(e->host->name),
+                 item->path->path.ptr ? item->path->path.ptr : "", STR_ARG(place));
     else
-        report(c, DIAG_SHADOWED_PATH, item->ingress->object, line, col, path,
-               "%s \"%s\" on host \"%.*s\" is taken by %s \"%s\" of %.*s",
-               path_type_word(item->path->path_type),
-               item->path->path.ptr ? item->path->path.ptr : "", STR_ARG(e->host->name),
-               path_type_word(by->path->path_type), by->path->path.ptr ? by->path->path.ptr : "",
-               STR_ARG(place));
+        complain(c, DIAG_SHADOWED_PATH, item->ingress->object, line, col, path,
+                 "%s \"%s\" on host \"%.*s\" is taken by %s \"%s\" of %.*s",
+                 path_type_word(item->path->path_type),
+                 item->path->path.ptr ? item->path->path.ptr : "", STR_ARG(e->host->name),
+                 path_type_word(by->path->path_type), by->path->path.ptr ? by->path->path.ptr : "",
+                 STR_ARG(place));
 }
 
 // The warning to neighbours: one for each other Ingress of the host.
@@ -342,11 +342,12 @@ static void report_regex_mode(const struct emission *e, const struct ingress_ite
             told = map_create();
         if (map_put(told, item->ingress->object->title, (void *)(uintptr_t)item))
             continue;
-        report(c, DIAG_REGEX_MODE, item->ingress->object, item->path->line, item->path->col,
-               ingress_item_field(c, item, "path"),
-               "on host \"%.*s\" every path is a regular expression without case, because of %.*s",
-               STR_ARG(e->host->name),
-               STR_ARG(place_text(c, by->ingress->object, by->path->line, by->path->col)));
+        complain(
+            c, DIAG_REGEX_MODE, item->ingress->object, item->path->line, item->path->col,
+            ingress_item_field(c, item, "path"),
+            "on host \"%.*s\" every path is a regular expression without case, because of %.*s",
+            STR_ARG(e->host->name),
+            STR_ARG(place_text(c, by->ingress->object, by->path->line, by->path->col)));
     }
     map_destroy(told);
 }

@@ -33,9 +33,9 @@ static void open_port(struct compiler *c, const struct object *service, uint32_t
         builder_listener(c->builder, LISTENER_TCP, &bind, number,
                          origin_of(c, service, port->node_port.line, port->node_port.col));
     if (!listener) {
-        report(c, DIAG_LISTENER_CONFLICT, service, port->node_port.line, port->node_port.col,
-               path_of(c, "spec.ports[%u].nodePort", i),
-               "port %u already serves HTTP, for an Ingress or a Gateway", number);
+        complain(c, DIAG_LISTENER_CONFLICT, service, port->node_port.line, port->node_port.col,
+                 path_of(c, "spec.ports[%u].nodePort", i),
+                 "port %u already serves HTTP, for an Ingress or a Gateway", number);
         return;
     }
     builder_listener_set_cluster(listener,
@@ -49,35 +49,35 @@ static void check_port(struct compiler *c, struct taken taken[][TRANSPORT_SCTP +
     const struct number *node_port = &port->node_port;
     if (!node_port->is_set || node_port->value == 0) {
         if (service->service->type == SERVICE_NODE_PORT)
-            report(c, DIAG_NODEPORT_UNSET, service, port->line, port->col,
-                   path_of(c, "spec.ports[%u].nodePort", i),
-                   "no nodePort is given, so port %u of every node stays closed",
-                   (unsigned)port->port.value);
+            complain(c, DIAG_NODEPORT_UNSET, service, port->line, port->col,
+                     path_of(c, "spec.ports[%u].nodePort", i),
+                     "no nodePort is given, so port %u of every node stays closed",
+                     (unsigned)port->port.value);
         return;
     }
     struct str path = path_of(c, "spec.ports[%u].nodePort", i);
     if (node_port->value < NODE_PORT_MIN || node_port->value > NODE_PORT_MAX) {
-        report(c, DIAG_NODEPORT_RANGE, service, node_port->line, node_port->col, path,
-               "provided port is not in the valid range. The range of valid ports is %d-%d",
-               NODE_PORT_MIN, NODE_PORT_MAX);
+        complain(c, DIAG_NODEPORT_RANGE, service, node_port->line, node_port->col, path,
+                 "provided port is not in the valid range. The range of valid ports is %d-%d",
+                 NODE_PORT_MIN, NODE_PORT_MAX);
         return;
     }
     struct taken *slot = &taken[node_port->value - NODE_PORT_MIN][port->transport];
     if (slot->service) {
-        report(c, DIAG_NODEPORT_CONFLICT, service, node_port->line, node_port->col, path,
-               "provided port is already allocated: %u is taken by %.*s",
-               (unsigned)node_port->value,
-               STR_ARG(place_text(c, slot->service, slot->port->node_port.line,
-                                  slot->port->node_port.col)));
+        complain(c, DIAG_NODEPORT_CONFLICT, service, node_port->line, node_port->col, path,
+                 "provided port is already allocated: %u is taken by %.*s",
+                 (unsigned)node_port->value,
+                 STR_ARG(place_text(c, slot->service, slot->port->node_port.line,
+                                    slot->port->node_port.col)));
         return;
     }
     *slot = (struct taken){service, port};
     if (port->transport == TRANSPORT_TCP)
         open_port(c, service, i);
     else
-        report(c, DIAG_NODEPORT_PROTOCOL, service, node_port->line, node_port->col, path,
-               "%s port %u is not opened", transport_word(port->transport),
-               (unsigned)node_port->value);
+        complain(c, DIAG_NODEPORT_PROTOCOL, service, node_port->line, node_port->col, path,
+                 "%s port %u is not opened", transport_word(port->transport),
+                 (unsigned)node_port->value);
 }
 
 void node_ports_compile(struct compiler *c)

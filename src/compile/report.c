@@ -6,8 +6,8 @@
 
 enum { MESSAGE_MAX = 1024 };
 
-struct diag *report(struct compiler *c, enum diag_code code, const struct object *object,
-                    uint32_t line, uint32_t col, struct str path, const char *format, ...)
+struct diag *complain(struct compiler *c, enum diag_code code, const struct object *object,
+                      uint32_t line, uint32_t col, struct str path, const char *format, ...)
 {
     char message[MESSAGE_MAX];
     va_list args;

@@ -128,9 +128,9 @@ static void check_cover(struct compiler *c, struct covered *covered, const struc
 {
     const struct vs_rule *by = find_cover(c, covered, route);
     if (by && !route->path_ignore_case)
-        report(c, DIAG_SHADOWED_PATH, rule->object, block->line, block->col, path,
-               "\"%.*s\" is taken by %.*s (%.*s)", STR_ARG(route->path), STR_ARG(by->path),
-               STR_ARG(place_text(c, by->object, by->rule.line, by->rule.col)));
+        complain(c, DIAG_SHADOWED_PATH, rule->object, block->line, block->col, path,
+                 "\"%.*s\" is taken by %.*s (%.*s)", STR_ARG(route->path), STR_ARG(by->path),
+                 STR_ARG(place_text(c, by->object, by->rule.line, by->rule.col)));
     cover(c, covered, route, rule);
 }
 
@@ -220,9 +220,9 @@ void vs_report_unreachable(struct compiler *c, const struct vs_prepared *prepare
         const struct vs_rule *rule = &prepared->rules[i], *by = rule->cut_by;
         if (!by || rule->is_emitted)
             continue;
-        report(c, DIAG_UNREACHABLE_ROUTE, rule->object, rule->rule.line, rule->rule.col, rule->path,
-               "%.*s (%.*s) takes every request before it", STR_ARG(by->path),
-               STR_ARG(place_text(c, by->object, by->rule.line, by->rule.col)));
+        complain(c, DIAG_UNREACHABLE_ROUTE, rule->object, rule->rule.line, rule->rule.col,
+                 rule->path, "%.*s (%.*s) takes every request before it", STR_ARG(by->path),
+                 STR_ARG(place_text(c, by->object, by->rule.line, by->rule.col)));
     }
 }
 
@@ -251,8 +251,8 @@ void vs_report_unused_delegates(struct compiler *c)
         if (all[i]->virtual_service->hosts.n > 0 ||
             map_find(used, JOIN(c->scratch, all[i]->ns, STR("/"), all[i]->name)))
             continue;
-        report(c, DIAG_DELEGATE_UNUSED, all[i], all[i]->name_line, all[i]->name_col,
-               STR("spec.hosts"), "has no hosts, and no rule delegates to it");
+        complain(c, DIAG_DELEGATE_UNUSED, all[i], all[i]->name_line, all[i]->name_col,
+                 STR("spec.hosts"), "has no hosts, and no rule delegates to it");
     }
     map_destroy(used);
 }

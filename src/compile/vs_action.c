@@ -30,10 +30,10 @@ static bool add_value(struct compiler *c, const struct object *object, enum head
     const struct format *value =
         format_parse(c->arena, text_str(pair->value), FORMAT_HEADER_VALUE, &error);
     if (!value) {
-        report(c, DIAG_HEADER_VALUE, object, pair->value.line, pair->value.col,
-               path_of(c, "%.*s[%s]", STR_ARG(path), pair->key.ptr),
-               "header value configuration \"%s\" is invalid at byte %zu: %s", pair->value.ptr,
-               error.offset + 1, error.message);
+        complain(c, DIAG_HEADER_VALUE, object, pair->value.line, pair->value.col,
+                 path_of(c, "%.*s[%s]", STR_ARG(path), pair->key.ptr),
+                 "header value configuration \"%s\" is invalid at byte %zu: %s", pair->value.ptr,
+                 error.offset + 1, error.message);
         return false;
     }
     ops[(*n)++] = (struct header_op){.kind = kind,
@@ -139,9 +139,9 @@ static void report_service(struct compiler *c, const struct vs_rule *rule,
                            struct str path)
 {
     struct str host = text_str(destination->host), domain = c->options->cluster_domain;
-    struct diag *diag = report(c, DIAG_DANGLING_SERVICE, rule->object, destination->host.line,
-                               destination->host.col, path_of(c, "%.*s.host", STR_ARG(path)),
-                               "no Service has the name \"%.*s\"", STR_ARG(fqdn));
+    struct diag *diag = complain(c, DIAG_DANGLING_SERVICE, rule->object, destination->host.line,
+                                 destination->host.col, path_of(c, "%.*s.host", STR_ARG(path)),
+                                 "no Service has the name \"%.*s\"", STR_ARG(fqdn));
     struct str name, ns;
     if (host_split_service(fqdn, domain, &name, &ns)) {
         hint_object(c, diag, KIND_SERVICE, ns, name, NULL);
@@ -207,16 +207,16 @@ static const struct cluster *destination_cluster(struct compiler *c, const struc
     if (!port) {
         uint32_t line = destination->port.is_set ? destination->port.line : destination->line;
         uint32_t col = destination->port.is_set ? destination->port.col : destination->col;
-        struct diag *diag = report(c, DIAG_DANGLING_PORT, rule->object, line, col,
-                                   path_of(c, "%.*s.port.number", STR_ARG(path)),
-                                   "%.*s has no TCP port %u", STR_ARG(service->title), wanted);
+        struct diag *diag = complain(c, DIAG_DANGLING_PORT, rule->object, line, col,
+                                     path_of(c, "%.*s.port.number", STR_ARG(path)),
+                                     "%.*s has no TCP port %u", STR_ARG(service->title), wanted);
         struct str ports = ports_text(c, service->service);
         if (ports.len > 0)
             diag_hint(c->diags, diag, "it has %.*s", STR_ARG(ports));
         return missing_cluster(c, port_text, subset, fqdn);
     }
     if (subset.len > 0 && !policy_has_subset(c, service, fqdn, subset)) {
-        struct diag *diag = report(
+        struct diag *diag = complain(
             c, DIAG_UNKNOWN_SUBSET, rule->object, destination->subset.line, destination->subset.col,
             path_of(c, "%.*s.subset", STR_ARG(path)),
             "no DestinationRule for %.*s defines subset \"%.*s\"", STR_ARG(fqdn), STR_ARG(subset));
@@ -227,10 +227,10 @@ static const struct cluster *destination_cluster(struct compiler *c, const struc
     }
     const struct cluster *cluster = service_cluster(c, service, port, subset, UPSTREAM_BY_PORT);
     if (cluster->is_unserved_protocol)
-        report(c, DIAG_UPSTREAM_PROTOCOL, rule->object, destination->host.line,
-               destination->host.col, path, "port %u of %.*s speaks HTTP/2, by its %s",
-               (unsigned)port->port.value, STR_ARG(service->title),
-               port->app_protocol.len > 0 ? "appProtocol" : "name");
+        complain(c, DIAG_UPSTREAM_PROTOCOL, rule->object, destination->host.line,
+                 destination->host.col, path, "port %u of %.*s speaks HTTP/2, by its %s",
+                 (unsigned)port->port.value, STR_ARG(service->title),
+                 port->app_protocol.len > 0 ? "appProtocol" : "name");
     return cluster;
 }
 
@@ -280,11 +280,11 @@ static bool read_rewrite(struct compiler *c, const struct vs_rule *rule, struct 
         rewrite->regex = builder_regex(c->builder, text_str(from->regex_match), 0, message,
                                        sizeof message, &offset);
         if (!rewrite->regex) {
-            report(c, DIAG_REGEX_INVALID, rule->rewrite_object, from->regex_match.line,
-                   from->regex_match.col,
-                   path_of(c, "%.*s.rewrite.uriRegexRewrite.match", STR_ARG(rule->path)),
-                   "\"%s\": %s; Istio uses RE2 style regex-based match", from->regex_match.ptr,
-                   message);
+            complain(c, DIAG_REGEX_INVALID, rule->rewrite_object, from->regex_match.line,
+                     from->regex_match.col,
+                     path_of(c, "%.*s.rewrite.uriRegexRewrite.match", STR_ARG(rule->path)),
+                     "\"%s\": %s; Istio uses RE2 style regex-based match", from->regex_match.ptr,
+                     message);
             return false;
         }
     }
@@ -297,10 +297,10 @@ static bool read_redirect(struct compiler *c, const struct vs_rule *rule, struct
     struct redirect *redirect = ARENA_NEW(c->arena, struct redirect);
     int64_t code = from->code.is_set && from->code.value != 0 ? from->code.value : 301;
     if (code != 301 && code != 302 && code != 303 && code != 307 && code != 308) {
-        report(c, DIAG_REDIRECT_CODE, rule->object, from->code.line, from->code.col,
-               path_of(c, "%.*s.redirect.redirectCode", STR_ARG(rule->path)),
-               "%d is no redirect that a client follows; 301, 302, 303, 307 and 308 are",
-               (int)code);
+        complain(c, DIAG_REDIRECT_CODE, rule->object, from->code.line, from->code.col,
+                 path_of(c, "%.*s.redirect.redirectCode", STR_ARG(rule->path)),
+                 "%d is no redirect that a client follows; 301, 302, 303, 307 and 308 are",
+                 (int)code);
         return false;
     }
     redirect->code = (uint16_t)code;

@@ -177,9 +177,9 @@ static bool merge_matches(struct compiler *c, const struct object *leaf_object, 
                 merged[n++] = merge_blocks(c, &root->match[r], block);
                 continue;
             }
-            report(c, DIAG_DELEGATE_CONFLICT, leaf_object, block->line, block->col,
-                   path_of(c, "%.*s.match[%u]", STR_ARG(path), l),
-                   "%s contradicts match[%u] of the root's rule", conflict, r);
+            complain(c, DIAG_DELEGATE_CONFLICT, leaf_object, block->line, block->col,
+                     path_of(c, "%.*s.match[%u]", STR_ARG(path), l),
+                     "%s contradicts match[%u] of the root's rule", conflict, r);
         }
     }
     leaf->match = merged;
@@ -239,8 +239,8 @@ static bool check_delegate(struct compiler *c, const struct object *root, uint32
     if (!leaf) {
         struct str ns = delegate_ns(root, delegate);
         struct diag *diag =
-            report(c, DIAG_UNKNOWN_DELEGATE, root, delegate->line, delegate->col, path,
-                   "no VirtualService %.*s/%s exists", STR_ARG(ns), delegate->name.ptr);
+            complain(c, DIAG_UNKNOWN_DELEGATE, root, delegate->line, delegate->col, path,
+                     "no VirtualService %.*s/%s exists", STR_ARG(ns), delegate->name.ptr);
         hint_object(c, diag, KIND_VIRTUAL_SERVICE, ns, text_str(delegate->name), NULL);
         return false;
     }
@@ -256,8 +256,8 @@ static bool check_delegate(struct compiler *c, const struct object *root, uint32
         why = "its exportTo does not include the namespace of the root";
     if (!why)
         return true;
-    report(c, DIAG_DELEGATE_INVALID, root, delegate->line, delegate->col, path, "%.*s: %s",
-           STR_ARG(leaf->title), why);
+    complain(c, DIAG_DELEGATE_INVALID, root, delegate->line, delegate->col, path, "%.*s: %s",
+             STR_ARG(leaf->title), why);
     return false;
 }
 
@@ -285,9 +285,9 @@ void delegate_expand(struct compiler *c, const struct object *root, uint32_t i,
         if (rule.rule.is_invalid)
             continue;
         if (rule.rule.delegate.is_set) {
-            report(c, DIAG_DELEGATE_INVALID, leaf, rule.rule.delegate.line, rule.rule.delegate.col,
-                   path_of(c, "%.*s.delegate", STR_ARG(rule.path)),
-                   "delegate HTTP route cannot contain delegate");
+            complain(c, DIAG_DELEGATE_INVALID, leaf, rule.rule.delegate.line,
+                     rule.rule.delegate.col, path_of(c, "%.*s.delegate", STR_ARG(rule.path)),
+                     "delegate HTTP route cannot contain delegate");
             continue;
         }
         if (!merge_matches(c, leaf, rule.path, from, &rule.rule))

@@ -14,8 +14,8 @@ static const struct regex *compile_regex(struct compiler *c, const struct vs_rul
     const struct regex *regex =
         builder_regex(c->builder, pattern, 0, message, sizeof message, &offset);
     if (!regex)
-        report(c, DIAG_REGEX_INVALID, rule->object, value->line, value->col, path,
-               "\"%s\": %s; Istio uses RE2 style regex-based match", value->ptr, message);
+        complain(c, DIAG_REGEX_INVALID, rule->object, value->line, value->col, path,
+                 "\"%s\": %s; Istio uses RE2 style regex-based match", value->ptr, message);
     return regex;
 }
 
@@ -83,8 +83,8 @@ static bool is_served(struct compiler *c, const struct vs_rule *rule,
     struct str name = text_str(named->name);
     if (!str_has_prefix(name, STR("@")) && !str_is(name, ":path"))
         return true;
-    report(c, DIAG_MATCH_NOT_SERVED, rule->object, named->name.line, named->name.col, path,
-           "\"%s\" is no header of a request that can be compared here", named->name.ptr);
+    complain(c, DIAG_MATCH_NOT_SERVED, rule->object, named->name.line, named->name.col, path,
+             "\"%s\" is no header of a request that can be compared here", named->name.ptr);
     return false;
 }
 
