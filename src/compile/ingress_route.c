@@ -213,7 +213,7 @@ static void add_acme_route(struct emission *e, const struct ingress_item *item,
     struct str acme = str_of(acme_path);
     route.redirect = NULL;
     if (route.path_kind == PATH_REGEX) {
-        if (!regex_search(route.path_regex, STR("/.well-known/acme-challenge/x"), 0, NULL, 0))
+        if (!regex_finds(route.path_regex, STR("/.well-known/acme-challenge/x")))
             return;
         route.path =
             JOIN(c->arena, STR("^(?=/\\.well-known/acme-challenge)(?:"), item->text, STR(")"));
