@@ -186,7 +186,7 @@ static bool read_time(struct arena *arena, struct str pattern, bool is_local,
     return operation->time != NULL;
 }
 
-bool parse_time(struct arena *arena, struct str argument, struct operation *operation,
+bool parse_time_format(struct arena *arena, struct str argument, struct operation *operation,
                 struct format_error *error)
 {
     return read_time(arena, argument, false, operation, error);

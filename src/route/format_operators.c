@@ -133,9 +133,9 @@ const struct operator operator_rows[] = {
     ABSENT("PACKETS_RETRANSMITTED", HTTP3),
 
     /* time */
-    TIME("START_TIME", start_wall_ns, parse_time, "When the request or connection began, UTC. FORMAT: see below; default ISO 8601 with milliseconds."),
+    TIME("START_TIME", start_wall_ns, parse_time_format, "When the request or connection began, UTC. FORMAT: see below; default ISO 8601 with milliseconds."),
     TIME("START_TIME_LOCAL", start_wall_ns, parse_time_local, "The same in the local time zone."),
-    TIME("EMIT_TIME", now_wall_ns, parse_time, "When the line is written, UTC."),
+    TIME("EMIT_TIME", now_wall_ns, parse_time_format, "When the line is written, UTC."),
     TIME("EMIT_TIME_LOCAL", now_wall_ns, parse_time_local, "The same in the local time zone."),
     NUMBER("DURATION", duration, "Milliseconds from the start to the last byte sent to the client."),
     NUMBER("REQUEST_DURATION", request_duration, "Milliseconds from the start to the last byte of the request received."),

@@ -20,7 +20,7 @@ bool parse_details(struct arena *arena, struct str argument, struct operation *o
                    struct format_error *error);
 bool parse_grpc_form(struct arena *arena, struct str argument, struct operation *operation,
                      struct format_error *error);
-bool parse_time(struct arena *arena, struct str argument, struct operation *operation,
+bool parse_time_format(struct arena *arena, struct str argument, struct operation *operation,
                 struct format_error *error);
 bool parse_time_local(struct arena *arena, struct str argument, struct operation *operation,
                       struct format_error *error);
