@@ -344,6 +344,16 @@ static bool is_empty(const struct node *node)
     return true;
 }
 
+// Its row, or n_fields. The first character decides most of the time.
+static uint16_t find_field(const struct table *table, struct str key)
+{
+    uint16_t at = 0;
+    while (at < table->n_fields && (key.len == 0 || table->fields[at].key[0] != key.ptr[0] ||
+                                    !str_is(key, table->fields[at].key)))
+        at++;
+    return at;
+}
+
 static void read_fields(struct reader *reader, const struct table *table, const struct node *node,
                         void *value, uint64_t *ret_seen)
 {
@@ -352,9 +362,7 @@ static void read_fields(struct reader *reader, const struct table *table, const 
     for (uint32_t i = 0; i < node->map.n_pairs; i++) {
         const struct pair *pair = &node->map.pairs[i];
         step.key = pair->key;
-        uint16_t at = 0;
-        while (at < table->n_fields && !str_is(pair->key, table->fields[at].key))
-            at++;
+        uint16_t at = find_field(table, pair->key);
         if (at == table->n_fields) {
             report_unknown(reader, table, pair);
             continue;

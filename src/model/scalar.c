@@ -21,7 +21,7 @@ static const char *const true_words[] = {"true", "True", "TRUE", "y",  "Y",  "ye
                                          "Yes",  "YES",  "on",   "On", "ON", NULL};
 static const char *const false_words[] = {"false", "False", "FALSE", "n",   "N",   "no",
                                           "No",    "NO",    "off",   "Off", "OFF", NULL};
-static const char *const null_words[] = {"", "~", "null", "Null", "NULL", NULL};
+static const char *const null_words[] = {"~", "null", "Null", "NULL", NULL};
 static const char *const float_words[] = {".nan",  ".NaN",  ".NAN",  ".inf",  ".Inf", ".INF",
                                           "+.inf", "-.inf", "-.Inf", "-.INF", NULL};
 
@@ -102,13 +102,19 @@ enum scalar_type scalar_type(const struct node *node)
     if (node->type != NODE_SCALAR || node->is_quoted)
         return SCALAR_TEXT;
     struct str text = node->scalar;
-    if (is_one_of(text, null_words))
+    if (text.len == 0)
         return SCALAR_NULL;
-    // None of the words below is longer; most texts are.
-    if (text.len <= 5 && (is_one_of(text, true_words) || is_one_of(text, false_words)))
-        return SCALAR_BOOL;
-    if (text.len <= 5 && is_one_of(text, float_words))
-        return SCALAR_NUMBER;
+    // No word is longer than five characters; most texts are, and most others begin otherwise.
+    if (text.len <= 5 && strchr("~nNtTyYoOfF.+-", text.ptr[0])) {
+        if (is_one_of(text, null_words))
+            return SCALAR_NULL;
+        if (is_one_of(text, true_words) || is_one_of(text, false_words))
+            return SCALAR_BOOL;
+        if (is_one_of(text, float_words))
+            return SCALAR_NUMBER;
+    }
+    if (!strchr("+-.0123456789", text.ptr[0]))
+        return SCALAR_TEXT;
     return is_decimal(text) || is_prefixed_integer(text) ? SCALAR_NUMBER : SCALAR_TEXT;
 }
 

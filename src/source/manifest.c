@@ -54,6 +54,7 @@ struct part { // of a file's new text
     struct str text;
     uint64_t hash;
     uint32_t line;
+    struct document *same; // known so far, unchanged
 };
 
 struct taking { // one run of manifest_take
@@ -122,18 +123,69 @@ void manifest_destroy(struct manifest *manifest, struct store *store)
 
 // --- taking up a new text ----------------------------------------------------------------------
 
+// Whether a document begins at `at`, as doc_split sees it, whatever came before.
+static bool is_boundary(struct str text, size_t at)
+{
+    struct str rest = str_from(text, at);
+    return str_has_prefix(rest, STR("---")) &&
+           (rest.len == 3 || (rest.ptr[3] && strchr(" \t\r\n", rest.ptr[3])));
+}
+
+// Whether the text at `at` is the i-th known document and nothing more. The last one ended with the
+// file, so it must do so again.
+static bool is_known_at(const struct manifest *manifest, uint32_t i, struct str text, size_t at)
+{
+    const struct document *known = &manifest->documents[i];
+    size_t end = at + known->bytes;
+    bool is_last = i + 1 == manifest->n_documents;
+    if (end > text.len || (is_last ? end != text.len : !is_boundary(text, end)))
+        return false;
+    return hash_bytes(text.ptr + at, known->bytes) == known->hash;
+}
+
+// Cutting at known documents saves looking at each line: of a large file most of the text is what
+// it was. `*next` is the known document that is expected here; a few to both sides are tried, too.
+static struct document *find_known_at(const struct manifest *manifest, struct str text, size_t at,
+                                      uint32_t *next)
+{
+    enum { AROUND = 2 };
+    uint32_t first = *next > AROUND ? *next - AROUND : 0;
+    if (*next < manifest->n_documents && is_known_at(manifest, *next, text, at))
+        return &manifest->documents[(*next)++];
+    for (uint32_t i = first; i < manifest->n_documents && i <= *next + AROUND; i++) {
+        if (i != *next && is_known_at(manifest, i, text, at)) {
+            *next = i + 1;
+            return &manifest->documents[i];
+        }
+    }
+    ++*next; // as if it stood in the place of the expected one
+    return NULL;
+}
+
 static void split(struct taking *taking, struct str text)
 {
+    const struct manifest *manifest = taking->manifest;
     size_t cursor = 0;
-    uint32_t line = 1;
-    struct part part;
-    while (doc_split(text, &cursor, &line, &part.text, &part.line)) {
+    uint32_t line = 1, next = 0;
+    while (cursor < text.len) {
+        struct part part = {.same = find_known_at(manifest, text, cursor, &next)};
+        if (part.same) {
+            bool is_last = part.same == &manifest->documents[manifest->n_documents - 1];
+            part.text = (struct str){text.ptr + cursor, part.same->bytes};
+            part.hash = part.same->hash;
+            part.line = line;
+            cursor += part.same->bytes;
+            line += is_last ? 0 : part.same[1].line - part.same->line;
+        } else if (doc_split(text, &cursor, &line, &part.text, &part.line)) {
+            part.hash = hash_bytes(part.text.ptr, part.text.len);
+        } else {
+            break;
+        }
         if (taking->n == taking->cap) {
             taking->cap = taking->cap ? taking->cap * 2 : 8;
             taking->parts = realloc(taking->parts, taking->cap * sizeof(*taking->parts));
             CHECK(taking->parts != NULL);
         }
-        part.hash = hash_bytes(part.text.ptr, part.text.len);
         taking->parts[taking->n++] = part;
     }
     taking->documents = calloc(taking->n ? taking->n : 1, sizeof(*taking->documents));
@@ -167,31 +219,40 @@ static bool is_same(const struct document *document, const struct part *part)
     return document->hash == part->hash && document->bytes == part->text.len;
 }
 
-// Documents that are in both versions: those before the first and behind the last difference by
-// place, those between by their hash. Marks what is decoded anew with bytes 0.
-static void keep_unchanged(struct taking *taking)
+// What stands elsewhere in the file now is found by its hash.
+static void keep_moved(struct taking *taking)
 {
     struct document *old = taking->manifest->documents;
-    uint32_t n_old = taking->manifest->n_documents, n_new = taking->n, head = 0, tail = 0;
-    for (; head < n_old && head < n_new && is_same(&old[head], &taking->parts[head]); head++)
-        keep(taking, &old[head], head);
-    for (; tail < n_old - head && tail < n_new - head &&
-           is_same(&old[n_old - 1 - tail], &taking->parts[n_new - 1 - tail]);
-         tail++)
-        keep(taking, &old[n_old - 1 - tail], n_new - 1 - tail);
-    if (head + tail == n_old || head + tail == n_new)
-        return;
+    uint32_t n_old = taking->manifest->n_documents;
     struct map *by_hash = map_create();
-    for (uint32_t i = head; i < n_old - tail; i++)
-        map_put(by_hash, (struct str){(const char *)&old[i].hash, sizeof(old[i].hash)}, &old[i]);
-    for (uint32_t i = head; i < n_new - tail; i++) {
+    for (uint32_t i = 0; i < n_old; i++) {
+        if (!old[i].is_kept)
+            map_put(by_hash, (struct str){(const char *)&old[i].hash, sizeof(old[i].hash)},
+                    &old[i]);
+    }
+    for (uint32_t i = 0; i < taking->n && map_count(by_hash); i++) {
         const struct part *part = &taking->parts[i];
         struct document *same =
             map_find(by_hash, (struct str){(const char *)&part->hash, sizeof(part->hash)});
-        if (same && !same->is_kept && is_same(same, part))
+        if (taking->documents[i].line == 0 && same && !same->is_kept && is_same(same, part))
             keep(taking, same, i);
     }
     map_destroy(by_hash);
+}
+
+// Documents that are in both versions.
+static void keep_unchanged(struct taking *taking)
+{
+    uint32_t n_kept = 0;
+    for (uint32_t i = 0; i < taking->n; i++) {
+        // The same known one may have been met twice: the first has it.
+        if (taking->parts[i].same && !taking->parts[i].same->is_kept) {
+            keep(taking, taking->parts[i].same, i);
+            n_kept++;
+        }
+    }
+    if (n_kept < taking->n && n_kept < taking->manifest->n_documents)
+        keep_moved(taking);
 }
 
 static void mark_leaving(struct document *documents, uint32_t n)
