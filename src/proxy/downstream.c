@@ -416,7 +416,7 @@ void downstream_accept(struct worker *worker, const struct listener *listener, i
         return;
     }
     down->state = DOWN_IDLE;
-    arm(down, proxy_get_options(worker->proxy)->request_head_timeout_ms);
+    arm(down, proxy_get_options(worker->proxy)->keepalive_timeout_ms);
 }
 
 void downstream_free_closed(struct worker *worker)

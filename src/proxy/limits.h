@@ -14,6 +14,8 @@ enum {
     ACCEPT_PAUSE_MS = 100, // after accept(2) ran out of descriptors
     RELAY_BYTES_PER_RUN = 512 * 1024, // then other connections have their turn
     COPY_BODY_MAX = 4096,             // a body slice up to this is copied behind its head: one send
+    CHUNK_ROOM_FRONT = 12,     // for a chunk's size line in front of what was read
+    CHUNK_ROOM = 28,           // and for its end
     SPLICE_MIN_BYTES = 128 * 1024,    // a remaining body from this on goes through a pipe
     PIPE_BYTES = 256 * 1024,
     PIPES_KEPT = 16,

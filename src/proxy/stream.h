@@ -146,10 +146,22 @@ void stream_drive(struct stream *stream);
 void stream_abort(struct stream *stream); // the client is gone: log, free; the caller closes `down`
 void stream_on_upstream(struct stream *stream); // an event on stream->up
 void stream_on_idle(struct stream *stream);     // no progress for the idle deadline
-void stream_on_half_close_over(struct stream *stream);
 // A request that could not even be parsed: answered, logged and the connection closed.
 void stream_refuse(struct stream *stream, struct downstream *down, enum h1_error error,
                    uint16_t status, struct str details);
+
+// The steps; each in the file of its job.
+#define X(name) enum step_result stream_step_##name(struct stream *stream);
+STREAM_STEPS(X)
+#undef X
+
+// stream_connect.c
+void stream_leave_upstream(struct stream *stream, bool reusable, bool is_error);
+// stream_fail.c: what each failure means for the request; a step returns what these return
+enum step_result stream_upstream_failed(struct stream *stream);
+enum step_result stream_bad_response(struct stream *stream, struct str details);
+enum step_result stream_client_gone(struct stream *stream);
+void stream_on_route_timer(struct timer *timer);
 
 void *stream_alloc(struct stream *stream, size_t bytes);
 struct str stream_copy(struct stream *stream, struct str text);
@@ -164,6 +176,7 @@ size_t stream_build_response_head(struct stream *stream, char *out, size_t cap);
 size_t stream_build_interim_head(struct stream *stream, char *out, size_t cap);
 size_t stream_build_reply_head(struct stream *stream, size_t body_len, char *out, size_t cap);
 bool stream_keeps_downstream(struct stream *stream); // decides, when a head is due
+void stream_identify(struct stream *stream); // x-request-id and x-forwarded-for, also of answers of our own
 void stream_prepare_request(struct stream *stream); // ids, x-forwarded-for, header operations
 void stream_prepare_response(struct stream *stream);
 void stream_prepare_reply(struct stream *stream);
@@ -178,6 +191,7 @@ enum pump_result {
     PUMP_BAD_RESPONSE,
     PUMP_TOO_LARGE, // the request body is over its limit
 };
+enum step_result stream_pump_failed(struct stream *stream, enum pump_result result); // stream_fail.c
 enum pump_result stream_pump_request(struct stream *stream);
 enum pump_result stream_pump_response(struct stream *stream);
 enum pump_result stream_pump_tunnel(struct stream *stream);

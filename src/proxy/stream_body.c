@@ -102,8 +102,6 @@ static void wrap_chunk(struct stream *stream, uint32_t begin, uint32_t end)
     stream->res_end = end + 2;
 }
 
-enum { CHUNK_ROOM_FRONT = 12, CHUNK_ROOM_BACK = 16 };
-
 enum pump_result stream_take_response_bytes(struct stream *stream, uint32_t end)
 {
     uint32_t n = end - stream->res_end;
@@ -135,8 +133,7 @@ enum pump_result stream_take_response_bytes(struct stream *stream, uint32_t end)
             // With the head: no room was left in front of these bytes yet.
             uint32_t begin = stream->res_end;
             if (begin == stream->res_head_len) {
-                if (end + CHUNK_ROOM_FRONT + CHUNK_ROOM_BACK > BUFFER_LARGE_BYTES)
-                    return PUMP_BAD_RESPONSE;
+                CHECK(end + CHUNK_ROOM <= BUFFER_LARGE_BYTES); // see read_response_bytes()
                 memmove(stream->up->rx + begin + CHUNK_ROOM_FRONT, stream->up->rx + begin, n);
                 begin += CHUNK_ROOM_FRONT;
             }
@@ -357,7 +354,7 @@ static enum pump_result read_response(struct stream *stream)
     size_t want = BUFFER_LARGE_BYTES - begin;
     if (stream->encode_chunked) {
         begin += CHUNK_ROOM_FRONT;
-        want -= CHUNK_ROOM_FRONT + CHUNK_ROOM_BACK;
+        want -= CHUNK_ROOM;
     }
     // Not cut at the body's end: a short read tells that the socket is empty, and more than the body
     // is a protocol error.

@@ -253,7 +253,8 @@ static struct str make_forwarded_for(struct stream *stream)
     size_t peer_len = address_format_ip(&stream->down->remote, peer);
     const struct header_list *list = &stream->req.headers;
     size_t len = peer_len;
-    if (list->first[HEADER_X_FORWARDED_FOR] && !stream->route->is_ingress)
+    if (list->first[HEADER_X_FORWARDED_FOR] &&
+        !(stream->route && stream->route->is_ingress))
         for (unsigned i = 0; i < list->n; i++)
             if (list->items[i].id == HEADER_X_FORWARDED_FOR)
                 len += list->items[i].value.len + 2;
@@ -270,14 +271,19 @@ static struct str make_forwarded_for(struct stream *stream)
     return (struct str){out, (size_t)(at - out) + peer_len};
 }
 
+void stream_identify(struct stream *stream)
+{
+    if (stream->request_id.len > 0) // a retry
+        return;
+    const struct header *came = header_get(&stream->req.headers, HEADER_X_REQUEST_ID);
+    bool keeps = stream->route && stream->route->is_ingress && came && came->value.len > 0;
+    stream->request_id = keeps ? came->value : make_request_id(stream);
+    stream->xff = make_forwarded_for(stream);
+}
+
 void stream_prepare_request(struct stream *stream)
 {
-    if (stream->request_id.len == 0) { // not on a retry
-        const struct header *came = header_get(&stream->req.headers, HEADER_X_REQUEST_ID);
-        bool keeps = stream->route->is_ingress && came && came->value.len > 0;
-        stream->request_id = keeps ? came->value : make_request_id(stream);
-        stream->xff = make_forwarded_for(stream);
-    }
+    stream_identify(stream);
     const struct header_ops *by_route = &stream->route->request_ops;
     const struct header_ops *by_target = &stream->target->request_ops;
     if ((by_route->n | by_target->n) == 0 || stream->request_patches)

@@ -112,30 +112,41 @@ void stream_fill_info(struct stream *stream, struct request_info *info)
     info->random2 = worker_random(stream->worker);
 }
 
-// The fields that the gateway set itself, in front of what routes did.
+static void add_patches(struct header_patch *patches, unsigned *n, const struct header_patch *more,
+                        unsigned n_more)
+{
+    for (unsigned i = 0; i < n_more && *n < OWN_PATCHES + PATCHES_MAX; i++)
+        patches[(*n)++] = more[i];
+}
+
+// A value of ours, unless a route has set or removed that field (its patches come first).
+static void add_own(struct header_patch *patches, unsigned *n, const char *name, struct str value)
+{
+    for (unsigned i = 0; i < *n; i++)
+        if (str_is(patches[i].name, name))
+            return;
+    patches[(*n)++] = (struct header_patch){str_of(name), value, false};
+}
+
 static void add_own_patches(const struct stream *stream, struct request_info *info,
                             struct header_patch *request, struct header_patch *response)
 {
     unsigned n = 0;
+    add_patches(request, &n, stream->request_patches, stream->n_request_patches);
     if (stream->xff.len > 0) {
-        request[n++] = (struct header_patch){STR("x-forwarded-for"), stream->xff, false};
-        request[n++] = (struct header_patch){STR("x-request-id"), stream->request_id, false};
-        request[n++] = (struct header_patch){STR("x-forwarded-proto"), STR("http"), false};
+        add_own(request, &n, "x-forwarded-for", stream->xff);
+        add_own(request, &n, "x-request-id", stream->request_id);
+        add_own(request, &n, "x-forwarded-proto", STR("http"));
     }
-    for (unsigned i = 0; i < stream->n_request_patches && n < OWN_PATCHES + PATCHES_MAX; i++)
-        request[n++] = stream->request_patches[i];
     info->request_patches = request;
     info->n_request_patches = n;
     n = 0;
+    add_patches(response, &n, stream->response_patches, stream->n_response_patches);
     if (stream->service_time_len > 0)
-        response[n++] = (struct header_patch){
-            STR("x-envoy-upstream-service-time"),
-            (struct str){stream->service_time, stream->service_time_len}, false};
+        add_own(response, &n, "x-envoy-upstream-service-time",
+                (struct str){stream->service_time, stream->service_time_len});
     if (stream->status)
-        response[n++] = (struct header_patch){
-            STR("server"), proxy_get_options(stream->worker->proxy)->server_header, false};
-    for (unsigned i = 0; i < stream->n_response_patches && n < OWN_PATCHES + PATCHES_MAX; i++)
-        response[n++] = stream->response_patches[i];
+        add_own(response, &n, "server", proxy_get_options(stream->worker->proxy)->server_header);
     info->response_patches = response;
     info->n_response_patches = n;
 }
@@ -152,6 +163,8 @@ void stream_log(struct stream *stream)
     }
     struct request_info info;
     struct header_patch request[OWN_PATCHES + PATCHES_MAX], response[OWN_PATCHES + PATCHES_MAX];
+    if (stream->req.method.len > 0)
+        stream_identify(stream);
     stream_fill_info(stream, &info);
     add_own_patches(stream, &info, request, response);
     size_t len = format_render(proxy_get_options(worker->proxy)->access_log_format, &info, line,

@@ -52,3 +52,18 @@ void stream_write_reply(struct stream *stream)
         !downstream_send_all(down, stream->reply_body))
         down->sock.failed = true;
 }
+
+enum step_result stream_step_reply(struct stream *stream)
+{
+    struct downstream *down = stream->down;
+    if (!stream->head_sent_down) {
+        stream->head_sent_down = true;
+        stream_write_reply(stream);
+    }
+    if (!downstream_flush(down) || down->sock.failed)
+        return stream_client_gone(stream);
+    if (down->tx)
+        return STEP_WAIT;
+    stream->step = STEP_finish;
+    return STEP_NEXT;
+}

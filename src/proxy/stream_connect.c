@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+// The steps `connect` and `send`: an endpoint, a connection to it, the request's head.
+#include "proxy/stream.h"
+#include <stdlib.h>
+
+static uint32_t active_of(void *arg, const struct endpoint *endpoint)
+{
+    struct worker *worker = arg;
+    return worker_endpoint_slot(worker, endpoint)->active;
+}
+
+static void note_endpoint(struct stream *stream, const struct endpoint *endpoint)
+{
+    stream->endpoint = endpoint;
+    stream->upstream_host = endpoint->text;
+    if (stream->n_tries < TRIES_MAX) {
+        stream->tried[stream->n_tries] = endpoint->text;
+        stream->tried_endpoints[stream->n_tries] = endpoint;
+    }
+    stream->n_tries++;
+}
+
+static void note_active(struct stream *stream, struct upstream *up)
+{
+    stream->endpoint_slot = up->slot;
+    stream->endpoint_identity = up->identity;
+    up->slot->active++;
+    COUNT(up->slot->counters[ENDPOINT_COUNTER_REQUESTS], 1);
+    COUNT(up->slot->counters[ENDPOINT_COUNTER_ACTIVE], 1);
+}
+
+static void note_inactive(struct stream *stream, bool is_error)
+{
+    struct endpoint_slot *slot = stream->endpoint_slot;
+    if (!slot || slot->identity != stream->endpoint_identity)
+        return;
+    slot->active--;
+    COUNT(slot->counters[ENDPOINT_COUNTER_ACTIVE], -1);
+    if (is_error)
+        COUNT(slot->counters[ENDPOINT_COUNTER_ERRORS], 1);
+    stream->endpoint_slot = NULL;
+}
+
+void stream_leave_upstream(struct stream *stream, bool reusable, bool is_error)
+{
+    struct upstream *up = stream->up;
+    if (!up)
+        return;
+    note_inactive(stream, is_error);
+    stream->up = NULL;
+    if (reusable)
+        upstream_release(up);
+    else
+        upstream_close(up);
+}
+
+static enum step_result connect_failed(struct stream *stream, int error);
+
+enum step_result stream_step_connect(struct stream *stream)
+{
+    struct worker *worker = stream->worker;
+    if (stream->up) { // an event while connecting
+        if (!stream->up->sock.failed && !stream->up->sock.writable)
+            return STEP_WAIT;
+        int error = upstream_finish_connect(stream->up);
+        if (error)
+            return connect_failed(stream, error);
+        stream->connect_end_ns = stream->up->connect_end_ns;
+        stream->step = STEP_send;
+        return STEP_NEXT;
+    }
+    if (!stream->cluster_slot) {
+        stream->cluster_slot =
+            worker_cluster_slot(worker, stream->hold->snapshot, stream->cluster);
+        COUNT(stream->cluster_slot->counters[CLUSTER_COUNTER_REQUESTS], 1);
+        COUNT(stream->cluster_slot->counters[CLUSTER_COUNTER_ACTIVE], 1);
+    }
+    struct balance_view view = {.random = worker_random(worker),
+                                .active = active_of,
+                                .arg = worker,
+                                .tried = stream->tried_endpoints,
+                                .n_tried = stream->n_tries};
+    view.random2 = view.random * UINT64_C(0x9E3779B97F4A7C15);
+    const struct endpoint *endpoint =
+        balance_pick(stream->cluster, &stream->cluster_slot->balance, &view,
+                     stream->hold->snapshot->generation);
+    if (!endpoint) {
+        stream_reply(stream, 503, FLAG_BIT(UH), STR("no_healthy_upstream"),
+                     STR("no healthy upstream"));
+        return STEP_NEXT;
+    }
+    note_endpoint(stream, endpoint);
+    int error = 0;
+    struct upstream *up = upstream_acquire(worker, stream->hold->snapshot, stream->cluster,
+                                           endpoint, stream->on_fresh, &error);
+    if (!up)
+        return connect_failed(stream, error);
+    stream->up = up;
+    up->stream = stream;
+    note_active(stream, up);
+    stream->upstream_id = up->id;
+    stream->upstream_ids[stream->n_upstream_ids++ % TRIES_MAX] = up->id;
+    stream->upstream_remote = up->remote;
+    stream->try_was_reused = up->state == UP_BUSY;
+    stream->connect_begin_ns = up->connect_begin_ns;
+    stream->connect_end_ns = up->connect_end_ns;
+    if (up->state == UP_CONNECTING)
+        return STEP_WAIT;
+    stream->step = STEP_send;
+    return STEP_NEXT;
+}
+
+// Another endpoint may do: nothing was sent, so trying again is always safe.
+static enum step_result connect_failed(struct stream *stream, int error)
+{
+    static const char timed_out[] = "connection timeout";
+    stream_leave_upstream(stream, false, true);
+    stream->failure = error == ETIMEDOUT ? STR(timed_out) : str_of(strerrordesc_np(error));
+    if (stream->n_tries < TRIES_MAX && stream->n_tries < stream->cluster->n_endpoints) {
+        WORKER_COUNT(stream->worker, RETRIES, 1);
+        stream->step = STEP_connect;
+        return STEP_NEXT;
+    }
+    uint64_t flags = FLAG_BIT(UF) | (stream->n_tries > 1 ? FLAG_BIT(URX) : 0);
+    if (stream->is_tcp) {
+        stream->flags |= flags;
+        stream->cut = true;
+        stream->step = STEP_finish;
+        return STEP_NEXT;
+    }
+    stream_reply(stream, 503, flags,
+                 STR("upstream_reset_before_response_started{connection_failure}"),
+                 STR("upstream connect error or disconnect/reset before headers. reset reason: "
+                     "connection failure"));
+    return STEP_NEXT;
+}
+
+static void note_first_write(struct stream *stream)
+{
+    struct upstream *up = stream->up;
+    up->n_requests++;
+    stream->upstream_local = up->local;
+    stream->has_upstream_address = true;
+    stream->up_tx_begin_ns = stream->worker->loop.now_ns;
+    stream->pool_wait_ns = stream->up_tx_begin_ns - stream->begin_ns;
+}
+
+enum step_result stream_step_send(struct stream *stream)
+{
+    struct worker *worker = stream->worker;
+    struct upstream *up = stream->up;
+    if (stream->is_tcp) {
+        stream->upstream_local = up->local;
+        stream->has_upstream_address = true;
+        stream->is_tunnel = true;
+        stream->keep_up = stream->keep_down = false;
+        WORKER_COUNT(worker, TUNNELS_ACTIVE, 1);
+        stream->step = STEP_tunnel;
+        return STEP_NEXT;
+    }
+    note_first_write(stream);
+    stream_prepare_request(stream);
+    size_t len = stream_build_request_head(stream, worker->scratch, SCRATCH_BYTES);
+    if (len == 0) {
+        stream_leave_upstream(stream, true, false);
+        stream_reply(stream, 431, 0, STR("request_headers_too_large"),
+                     STR("request headers too large once the route's were added"));
+        return STEP_NEXT;
+    }
+    struct str head = {worker->scratch, len};
+    struct str body = {stream->body + stream->body_off, stream->body_end - stream->body_off};
+    if (body.len > 0 && body.len <= COPY_BODY_MAX && len + body.len <= SCRATCH_BYTES) {
+        memcpy(worker->scratch + len, body.ptr, body.len);
+        head.len += body.len;
+        body.len = 0;
+    }
+    ssize_t n = body.len ? sock_send2(&up->sock, head, body)
+                         : sock_send(&up->sock, head.ptr, head.len);
+    if (n < 0 && n != -EAGAIN)
+        return stream_upstream_failed(stream);
+    size_t sent = n > 0 ? (size_t)n : 0;
+    stream->anything_sent = sent > 0;
+    stream->up_wire_sent += sent;
+    stream->up_head_sent = len;
+    if (sent < len) {
+        up->tx = malloc(len - sent);
+        CHECK(up->tx != NULL);
+        memcpy(up->tx, worker->scratch + sent, len - sent);
+        up->tx_off = 0;
+        up->tx_end = (uint32_t)(len - sent);
+    } else {
+        stream->body_off += (uint32_t)(sent - len);
+    }
+    stream->step = STEP_head;
+    return STEP_NEXT;
+}

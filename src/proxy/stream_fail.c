@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// What can go wrong on either side, and the deadlines: each ends in a retry, in an answer of our own
+// while no response has begun, or in a cut.
+#include "proxy/stream.h"
+
+static bool may_replay(const struct stream *stream)
+{
+    return !stream->response_begun && !stream->body_dropped && stream->try_was_reused &&
+           stream->n_tries < TRIES_MAX &&
+           (!stream->anything_sent || http_method_is_idempotent(stream->req.method_id));
+}
+
+// The connection died. Before any response byte a pooled one is suspected of having been closed by
+// the endpoint while idle (RFC 9112, 9.3.1): the request is sent again where that is safe.
+enum step_result stream_upstream_failed(struct stream *stream)
+{
+    bool reset = stream->up->sock.failed;
+    if (may_replay(stream)) {
+        stream_leave_upstream(stream, false, false);
+        WORKER_COUNT(stream->worker, RETRIES, 1);
+        stream->on_fresh = true;
+        stream->n_tries--; // the same endpoint again: its pooled connection failed, not itself
+        stream->request_sent = stream->anything_sent = false;
+        stream->up_tx_end_ns = 0;
+        stream->body_off = stream->body_begin;
+        stream->step = STEP_connect;
+        return STEP_NEXT;
+    }
+    stream_leave_upstream(stream, false, true);
+    if (stream->cluster_slot)
+        COUNT(stream->cluster_slot->counters[CLUSTER_COUNTER_FAILURES], 1);
+    if (stream->head_sent_down) {
+        stream->flags |= reset ? FLAG_BIT(UR) : FLAG_BIT(UC);
+        stream->details = STR("upstream_reset_after_response_started{connection_termination}");
+        stream->cut = true;
+        stream->step = STEP_finish;
+        return STEP_NEXT;
+    }
+    stream_reply(stream, 503, FLAG_BIT(UC),
+                 STR("upstream_reset_before_response_started{connection_termination}"),
+                 STR("upstream connect error or disconnect/reset before headers. reset reason: "
+                     "connection termination"));
+    return STEP_NEXT;
+}
+
+enum step_result stream_bad_response(struct stream *stream, struct str details)
+{
+    stream_leave_upstream(stream, false, true);
+    if (stream->head_sent_down) {
+        stream->flags |= FLAG_BIT(UPE);
+        stream->details = STR("upstream_reset_after_response_started{protocol_error}");
+        stream->cut = true;
+        stream->step = STEP_finish;
+        return STEP_NEXT;
+    }
+    stream_reply(stream, 502, FLAG_BIT(UPE), details,
+                 STR("upstream connect error or disconnect/reset before headers. reset reason: "
+                     "protocol error"));
+    return STEP_NEXT;
+}
+
+enum step_result stream_client_gone(struct stream *stream)
+{
+    stream_leave_upstream(stream, false, false);
+    stream->flags |= FLAG_BIT(DC);
+    stream->details = STR("downstream_remote_disconnect");
+    stream->cut = true;
+    stream->step = STEP_finish;
+    return STEP_NEXT;
+}
+
+static enum step_result bad_request(struct stream *stream)
+{
+    enum h1_error error = stream->req_chunked.error;
+    stream_leave_upstream(stream, false, false);
+    WORKER_COUNT(stream->worker, PROTOCOL_ERRORS, 1);
+    stream->keep_down = false;
+    if (stream->head_sent_down) {
+        stream->flags |= FLAG_BIT(DPE);
+        stream->details = str_of(h1_error_detail(error));
+        stream->cut = true;
+        stream->step = STEP_finish;
+        return STEP_NEXT;
+    }
+    stream_reply(stream, 400, FLAG_BIT(DPE), str_of(h1_error_detail(error)),
+                 str_of(h1_error_sentence(error)));
+    return STEP_NEXT;
+}
+
+static enum step_result payload_too_large(struct stream *stream)
+{
+    stream_leave_upstream(stream, false, false);
+    stream->keep_down = false;
+    if (stream->head_sent_down) {
+        stream->details = STR("request_payload_too_large");
+        stream->cut = true;
+        stream->step = STEP_finish;
+        return STEP_NEXT;
+    }
+    stream_reply(stream, 413, 0, STR("request_payload_too_large"), STR("Payload Too Large"));
+    return STEP_NEXT;
+}
+
+enum step_result stream_pump_failed(struct stream *stream, enum pump_result result)
+{
+    switch (result) {
+    case PUMP_DOWN_FAILED:
+        return stream_client_gone(stream);
+    case PUMP_UP_FAILED:
+        return stream_upstream_failed(stream);
+    case PUMP_BAD_REQUEST:
+        return bad_request(stream);
+    case PUMP_BAD_RESPONSE:
+        return stream_bad_response(stream, STR("upstream_reset_after_response_started{protocol_error}"));
+    case PUMP_TOO_LARGE:
+        return payload_too_large(stream);
+    case PUMP_WAIT:
+    case PUMP_DONE:
+    case PUMP_YIELD:
+        break;
+    }
+    CHECK(!"not a failure");
+}
+
+void stream_on_route_timer(struct timer *timer)
+{
+    struct stream *stream = LIST_ENTRY(timer, struct stream, timer);
+    stream->timer.deadline_ms = 0;
+    stream_leave_upstream(stream, false, true);
+    if (stream->cluster_slot)
+        COUNT(stream->cluster_slot->counters[CLUSTER_COUNTER_FAILURES], 1);
+    if (stream->head_sent_down) {
+        stream->flags |= FLAG_BIT(UT);
+        stream->details = STR("upstream_response_timeout");
+        stream->cut = true;
+        stream->step = STEP_finish;
+    } else {
+        stream_reply(stream, 504, FLAG_BIT(UT), STR("upstream_response_timeout"),
+                     STR("upstream request timeout"));
+    }
+    stream_drive(stream);
+}
+
+void stream_on_idle(struct stream *stream)
+{
+    stream_leave_upstream(stream, false, false);
+    if (stream->is_tunnel || stream->is_tcp || stream->head_sent_down) {
+        if (!stream->is_tunnel)
+            stream->flags |= FLAG_BIT(SI);
+        stream->details = stream->is_tunnel ? stream->details : STR("stream_idle_timeout");
+        stream->cut = true;
+        stream->step = STEP_finish;
+    } else {
+        stream->keep_down = false;
+        stream_reply(stream, stream->request_received ? 504 : 408, FLAG_BIT(SI),
+                     STR("stream_idle_timeout"), STR("stream timeout"));
+    }
+    stream_drive(stream);
+}
