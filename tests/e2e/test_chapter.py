@@ -132,7 +132,7 @@ def test_requests_are_balanced_over_both_httpbins(served, httpbins):
 @pytest.mark.parametrize("method", ["get", "post", "put", "patch", "delete"])
 def test_httpbin_sees_each_method_and_its_body(served, method):
     body = [] if method == "get" else ["--data-binary", "x=1&y=2"]
-    answer = curl(f"http://127.0.0.1:{served.port}/{method}", "-X", method.upper(),
+    answer = curl(f"http://127.0.0.1:{served.port}/{method}?show_env=1", "-X", method.upper(),
                   "-HHost: hello-world.info", *body)
     assert answer.status == 200
     seen = json.loads(answer.body)
