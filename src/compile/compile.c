@@ -41,6 +41,7 @@ struct snapshot *compile(const struct store *store, const struct compile_options
     ingresses_compile(&c);
     node_ports_compile(&c);
     policy_report(&c);
+    endpoints_report(&c);
 
     struct snapshot *snapshot = builder_seal(&c.builder, generation);
     snapshot->n_objects = (uint32_t)store_counts(store).objects;

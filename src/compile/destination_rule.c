@@ -301,9 +301,14 @@ static void report_host(struct compiler *c, const struct merged_rule *rule)
     if (str_equal(rule->ns, c->options->ns) || str_equal(rule->ns, service->ns) ||
         str_is(rule->ns, root_namespace))
         return;
+    struct str places = c->options->ns;
+    if (!str_equal(service->ns, places))
+        places = JOIN(c->scratch, places, STR(", "), service->ns);
+    if (!str_is(c->options->ns, root_namespace) && !str_is(service->ns, root_namespace))
+        places = JOIN(c->scratch, places, STR(", "), str_of(root_namespace));
     complain(c, DIAG_DR_NAMESPACE, rule->first, host->line, host->col, STR("spec.host"),
-             "rules for \"%.*s\" are looked for in the namespaces %.*s, %.*s and %s only",
-             STR_ARG(rule->host), STR_ARG(c->options->ns), STR_ARG(service->ns), root_namespace);
+             "rules for \"%.*s\" are looked for in these namespaces only: %.*s",
+             STR_ARG(rule->host), STR_ARG(places));
 }
 
 void policy_report(struct compiler *c)

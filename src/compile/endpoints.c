@@ -7,7 +7,10 @@
 #include "compile/service.h"
 #include <stdlib.h>
 
-enum { EXTERNAL_DEPTH_MAX = 4 }; // ExternalName -> Service of the cluster -> ...
+enum {
+    EXTERNAL_DEPTH_MAX = 4, // ExternalName -> Service of the cluster -> ...
+    NO_SOURCE_NOTES_MAX = 100
+};
 
 struct listed { // objects under one key of an index
     const struct object *object;
@@ -22,6 +25,8 @@ struct endpoint_index {
     struct map *slices;       // "<ns>/<service>" -> struct listing
     struct map *pods_by_pair; // "<ns>/<key>=<value>" of a label -> struct listing; made when asked
     struct map *pods_by_ip;   // address text -> const struct object *; made when asked
+    const struct object *last_without_source;
+    uint32_t n_without_source;
 };
 
 static void list_add(struct compiler *c, struct map *map, struct str key,
@@ -348,14 +353,30 @@ static const struct object *follow_external(struct compiler *c, const struct obj
     return at;
 }
 
+// One note a Service, but not ten thousand of them: where no source of addresses is connected at
+// all, the first ones and their number say it.
 static void report_no_source(struct compiler *c, const struct object *service)
 {
+    struct endpoint_index *index = service_endpoints(c->services);
+    index->last_without_source = service;
+    if (index->n_without_source++ >= NO_SOURCE_NOTES_MAX)
+        return;
     struct diag *diag =
         complain(c, DIAG_NO_ENDPOINTS, service, service->name_line, service->name_col,
                  STR("metadata.name"), "no EndpointSlice, Endpoints or Pod gives an address");
     diag_hint(c->diags, diag,
               "an EndpointSlice with the label kubernetes.io/service-name: %.*s gives addresses",
               STR_ARG(service->name));
+}
+
+void endpoints_report(struct compiler *c)
+{
+    const struct endpoint_index *index = service_endpoints(c->services);
+    const struct object *last = index->last_without_source;
+    if (index->n_without_source > NO_SOURCE_NOTES_MAX)
+        complain(c, DIAG_NO_ENDPOINTS, last, last->name_line, last->name_col, STR("metadata.name"),
+                 "this and %u more clusters have no EndpointSlice, Endpoints or Pod",
+                 index->n_without_source - NO_SOURCE_NOTES_MAX - 1);
 }
 
 void endpoints_add(struct compiler *c, struct cluster *cluster, const struct object *service,

@@ -464,6 +464,14 @@ const struct object *gateway_vhost_owner(const struct virtual_host *vhost)
     return vhost->first->prepared->object;
 }
 
+static void report_second_catch_all(struct compiler *c, const struct virtual_host *vhost,
+                                    const struct vs_rule *rule, const struct vs_route *first)
+{
+    complain(c, DIAG_UNREACHABLE_ROUTE, rule->object, rule->rule.line, rule->rule.col, rule->path,
+             "on host \"%.*s\" the rule at %.*s takes every request before it",
+             STR_ARG(vhost->name), STR_ARG(first->route.origin));
+}
+
 void gateway_vhost_emit(struct compiler *c, const struct virtual_host *vhost,
                         struct builder_vhost *to)
 {
@@ -472,12 +480,18 @@ void gateway_vhost_emit(struct compiler *c, const struct virtual_host *vhost,
         return;
     }
     // Catch-alls of any VirtualService go behind the routes of all, in the same order.
+    const struct vs_route *catch_all = NULL;
     for (unsigned pass = 0; pass < 2; pass++) {
         for (const struct binding *at = vhost->first; at; at = at->next) {
             for (uint32_t i = 0; i < at->routes->n; i++) {
                 const struct vs_route *route = &at->routes->items[i];
-                if (route->is_catch_all == (pass == 1))
-                    builder_add_route(to, &route->route);
+                if (route->is_catch_all != (pass == 1))
+                    continue;
+                builder_add_route(to, &route->route);
+                if (catch_all)
+                    report_second_catch_all(c, vhost, route->rule, catch_all);
+                else if (pass == 1)
+                    catch_all = route;
             }
         }
     }

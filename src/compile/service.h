@@ -42,6 +42,7 @@ void endpoints_add(struct compiler *c, struct cluster *cluster, const struct obj
 struct endpoint_index;
 struct endpoint_index *endpoint_index_create(struct compiler *c);
 void endpoint_index_destroy(struct endpoint_index *index); // NULL is fine
+void endpoints_report(struct compiler *c);                 // after all of them
 struct endpoint_index *service_endpoints(struct service_index *index);
 
 // node_port.c: a TCP listener for every nodePort.

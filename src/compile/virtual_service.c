@@ -149,8 +149,8 @@ static void add_route(struct compiler *c, struct vs_routes *routes, struct vs_ru
     uint32_t col = block ? block->col : rule->rule.col;
     route.name = route_name(c, rule, block);
     route.origin = origin_of(c, rule->object, line, col);
-    routes->items[routes->n++] =
-        (struct vs_route){.route = route, .is_catch_all = vs_match_is_catch_all(block)};
+    routes->items[routes->n++] = (struct vs_route){
+        .route = route, .rule = rule, .is_catch_all = vs_match_is_catch_all(block)};
     rule->is_emitted = true;
 }
 

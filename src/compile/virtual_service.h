@@ -21,6 +21,7 @@ struct vs_prepared {
 };
 struct vs_route {
     struct route route;
+    const struct vs_rule *rule;
     bool is_catch_all; // a merged virtual host moves it behind the routes of the others
 };
 struct vs_routes {
