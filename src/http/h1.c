@@ -467,8 +467,6 @@ static enum h1_error read_absolute_form(struct h1_request *req)
     req->target = str_from(rest, n);
     if (req->target.len == 0) // RFC 9112, 3.2.4: OPTIONS of a whole server
         req->target = req->method_id == METHOD_OPTIONS ? STR("*") : STR("/");
-    else if (req->target.ptr[0] == '?') // its origin-form "/?..." stands nowhere in the bytes
-        return H1_ERROR_TARGET;
     return H1_ERROR_NONE;
 }
 
@@ -497,6 +495,8 @@ static enum h1_error read_target(struct h1_request *req)
         }
     }
     split_query(req);
+    if (req->path.len == 0) // "http://host?query": its origin-form "/?query" stands nowhere in the bytes
+        req->path = STR("/");
     return H1_ERROR_NONE;
 }
 

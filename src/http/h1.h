@@ -64,7 +64,9 @@ struct h1_limits {
 struct h1_request {
     struct str method;
     enum http_method method_id;
-    struct str target; // as sent: origin-form, or "*"; of absolute-form the part from the path on ("/" when empty)
+    // As sent: origin-form, or "*"; of absolute-form the part from the path on ("/" when empty, but
+    // "?query" when only the path is: `path` is "/" then).
+    struct str target;
     struct str path;   // target without query; as sent (not normalised); empty for CONNECT
     struct str query;  // behind '?', without it; see has_query
     bool has_query;

@@ -11,7 +11,7 @@
     X(CONNECTIONS, "sluicegate_downstream_connections_total", "counter", "Connections accepted from clients.") \
     X(CONNECTIONS_ACTIVE, "sluicegate_downstream_connections_active", "gauge", "Connections from clients that are open.") \
     X(CONNECTIONS_REFUSED, "sluicegate_downstream_connections_refused_total", "counter", "Connections closed at once because a limit was reached.") \
-    X(REQUESTS, "sluicegate_requests_total_all", "counter", "Requests begun.") \
+    X(REQUESTS, "sluicegate_downstream_requests_total", "counter", "Requests begun.") \
     X(REQUESTS_ACTIVE, "sluicegate_requests_active", "gauge", "Requests in flight.") \
     X(PROTOCOL_ERRORS, "sluicegate_downstream_protocol_errors_total", "counter", "Requests refused because their framing or syntax was wrong.") \
     X(TUNNELS_ACTIVE, "sluicegate_tunnels_active", "gauge", "Upgraded (WebSocket) and TCP connections that are relayed.") \

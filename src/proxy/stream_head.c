@@ -12,7 +12,8 @@ static bool put(struct writer *w, struct str text)
 {
     if (text.len > (size_t)(w->end - w->at))
         return false;
-    memcpy(w->at, text.ptr, text.len);
+    if (text.len > 0) // an absent string has no address
+        memcpy(w->at, text.ptr, text.len);
     w->at += text.len;
     return true;
 }

@@ -9,9 +9,10 @@ static int read_response_bytes(struct stream *stream)
     struct upstream *up = stream->up;
     if (!up->rx)
         up->rx = pool_take(&stream->worker->large);
-    if (up->rx_end == BUFFER_LARGE_BYTES)
+    uint32_t cap = BUFFER_LARGE_BYTES - CHUNK_ROOM; // a body until close is wrapped in chunks
+    if (up->rx_end == cap)
         return -1;
-    ssize_t n = sock_recv(&up->sock, up->rx + up->rx_end, BUFFER_LARGE_BYTES - up->rx_end);
+    ssize_t n = sock_recv(&up->sock, up->rx + up->rx_end, cap - up->rx_end);
     if (n == -EAGAIN)
         return 0;
     if (n <= 0)

@@ -14,7 +14,15 @@ static bool find_listener(struct stream *stream)
 // The names that matching works on: host without port in lower case, normalised path.
 static bool normalize(struct stream *stream)
 {
-    const struct h1_request *req = &stream->req;
+    struct h1_request *req = &stream->req;
+    if (req->target.len > 0 && req->target.ptr[0] == '?') { // "http://host?query"
+        char *target = stream_alloc(stream, req->target.len + 1);
+        target[0] = '/';
+        memcpy(target + 1, req->target.ptr, req->target.len);
+        req->target = (struct str){target, req->target.len + 1};
+        req->path = str_upto(req->target, 1);
+        req->query = str_from(req->target, 2);
+    }
     uint16_t port = 0;
     char *room = stream_alloc(stream, req->authority.len + req->path.len + 16);
     stream->authority = req->authority;
@@ -115,8 +123,8 @@ static enum step_result choose_action(struct stream *stream, const struct reques
                      STR("the upstream's protocol is not served"));
         return STEP_NEXT;
     }
-    if (stream->body_bytes_max && stream->req.body == BODY_LENGTH &&
-        stream->req.content_length > stream->body_bytes_max) {
+    if (stream->body_bytes_max && (stream->req.content_length > stream->body_bytes_max ||
+                                   stream->bytes_received > stream->body_bytes_max)) {
         stream_reply(stream, 413, 0, STR("request_payload_too_large"), STR("Payload Too Large"));
         return STEP_NEXT;
     }
