@@ -176,7 +176,7 @@ static int keep_all(const struct options *options, const struct docs_page pages[
     return is_good ? EXIT_CLEAN : EXIT_ERRORS;
 }
 
-static int print_page(const char *name, const struct docs_page pages[N_PAGES])
+static int print_page(const struct docs_page pages[N_PAGES], const char *name)
 {
     struct str names[N_PAGES];
     for (size_t i = 0; i < N_PAGES; i++) {
@@ -213,7 +213,7 @@ int docs_subcommand(const struct options *options)
     if (options->docs_dir.len > 0)
         return keep_all(options, pages);
     if (options->n_words > 0)
-        return print_page(options->words[0], pages);
+        return print_page(pages, options->words[0]);
     struct buf text = {0};
     for (size_t i = 0; i < N_PAGES; i++)
         buf_printf(&text, "%-18.*s %.*s\n", STR_ARG(pages[i].name), STR_ARG(pages[i].title));
