@@ -304,10 +304,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--binary", help="the program to measure")
     parser.add_argument("--out", default=os.path.join(HERE, "RESULTS.md"))
     parser.add_argument("--only", help="a part: requests, growth, memory, changes")
     parser.add_argument("--hosts", type=int, default=10000)
     options = parser.parse_args()
+    if options.binary:
+        os.environ["SLUICEGATE"] = os.path.abspath(options.binary)
     for tool in ("nginx", "haproxy", "wrk", "taskset"):
         if not shutil.which(tool):
             sys.exit(f"bench: {tool} is not installed (make bench installs it)")
