@@ -98,7 +98,7 @@ def haproxy(folder, core, backend_port, hosts=1, prefixes=0, log=None, name="hap
     conf = write(os.path.join(folder, f"{name}.cfg"), f"""
 global
   nbthread 1
-  maxconn 8000
+  maxconn 6000
   {'log ' + log + ' format raw local0' if log else ''}
 defaults
   mode http
