@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 from harness.gateway import ROOT, Gateway
-from harness.patience import DEADLINE_S
+from harness.patience import DEADLINE_S, wait_until
 
 HTTPBIN = "httpbin.example.com"
 
@@ -65,7 +65,7 @@ def test_4_another_class_is_not_served(httpbins, tmp_path):
         assert curl(f"{url}/get", "-HHost: hello-world.info").status == 404
         assert curl(f"{url}/status/200", f"-HHost: {HTTPBIN}").status == 200
         served.change(lambda: served.write("ingress-class.yaml", text))
-        assert curl(f"{url}/testpath").status == 200
+        wait_until(lambda: curl(f"{url}/testpath").status == 200, "the class is ours")
 
 
 def test_5_hello_world_by_name(served):
@@ -155,7 +155,7 @@ def test_deleting_an_object_takes_its_effect_away(served):
     path = served.folder / "httpbin-gateway.yaml"
     text = path.read_text()
     served.change(path.unlink)
-    assert curl(url, f"-HHost:{HTTPBIN}").status == 404
+    wait_until(lambda: curl(url, f"-HHost:{HTTPBIN}").status == 404, "the Gateway's effect is gone")
     assert curl(f"http://127.0.0.1:{served.port}/get", "-HHost: hello-world.info").status == 200
     served.change(lambda: served.write("httpbin-gateway.yaml", text))
-    assert curl(url, f"-HHost:{HTTPBIN}").status == 200
+    wait_until(lambda: curl(url, f"-HHost:{HTTPBIN}").status == 200, "it is back")
