@@ -218,7 +218,7 @@ static void gather_slice(struct gathering *g, const struct object *object)
     for (uint32_t i = 0; i < slice->n_endpoints; i++) {
         const struct slice_endpoint *endpoint = &slice->endpoints[i];
         bool ready = endpoint->ready.is_set ? endpoint->ready.value : true;
-        bool serving = endpoint->serving.is_set ? endpoint->serving.value : ready;
+        bool serving = endpoint->serving.is_set ? endpoint->serving.value : true;
         if (endpoint->addresses.n == 0 ||
             !is_usable(g, ready, serving, endpoint->terminating.value))
             continue;

@@ -22,7 +22,7 @@
 #include "source/claim.h"
 #include <stdio.h>
 
-enum { WORLD_CLAIMS_MAX = 64, WORLD_ANSWER_MAX = 512 };
+enum { WORLD_CLAIMS_MAX = 160, WORLD_ANSWER_MAX = 512 };
 
 struct world {
     struct compile_options options;

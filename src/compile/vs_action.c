@@ -16,10 +16,22 @@ static bool is_authority(struct str name)
     return str_equal_nocase(name, STR("host")) || str_is(name, ":authority");
 }
 
+// Names are told apart without case, so they are put in order without it.
+static int compare_nocase(struct str a, struct str b)
+{
+    for (size_t i = 0; i < a.len && i < b.len; i++) {
+        unsigned char left = (unsigned char)ascii_lower(a.ptr[i]);
+        unsigned char right = (unsigned char)ascii_lower(b.ptr[i]);
+        if (left != right)
+            return left < right ? -1 : 1;
+    }
+    return a.len < b.len ? -1 : a.len > b.len;
+}
+
 static int compare_pairs(const void *a, const void *b)
 {
     const struct text_pair *left = a, *right = b;
-    return str_compare(text_str(left->key), text_str(right->key));
+    return compare_nocase(text_str(left->key), text_str(right->key));
 }
 
 static bool add_value(struct compiler *c, const struct object *object, enum header_op_kind kind,
@@ -67,7 +79,7 @@ static bool add_values(struct compiler *c, const struct object *object, enum hea
 static int compare_names(const void *a, const void *b)
 {
     const struct text *left = a, *right = b;
-    return str_compare(text_str(*left), text_str(*right));
+    return compare_nocase(text_str(*left), text_str(*right));
 }
 
 // Removals first, so that a name both removed and set is there; then set, then add. `authority`:
