@@ -3,6 +3,7 @@
 """make run: two httpbins, the gateway on examples/quickstart, and what to ask it. Ctrl-C ends all."""
 
 import argparse
+import contextlib
 import os
 import pathlib
 import signal
@@ -68,7 +69,8 @@ def manual(port, node_port):
         lines.append(f"\n  {title}")
         for command, answer in commands:
             lines.append(f"    {command}\n        {answer}")
-    lines.append("\n  Each request writes a line below; field 16 is the httpbin that answered: they take turns.")
+    lines.append("\n  Each request writes a line below; the last address in quotes is the httpbin")
+    lines.append("  that answered: both get their share.")
     lines.append("  Edit a file in examples/quickstart: the change is live when it is saved.")
     lines.append("  http://127.0.0.1:15000/ has /config_dump, /clusters and /metrics. Ctrl-C ends it all.\n")
     return "\n".join(lines)
@@ -86,6 +88,23 @@ def start_gateway(binary, port, node_port):
         if line.startswith("sluicegate: ready"):
             return gateway, admin
     sys.exit(f"run: the gateway ended with status {gateway.wait()}")
+
+
+@contextlib.contextmanager
+def foreground():
+    """Takes the terminal for this process alone: Ctrl-C then is no signal to make, which would
+    report an interrupted recipe."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    before = os.tcgetpgrp(0)
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    os.setpgid(0, 0)
+    os.tcsetpgrp(0, os.getpgrp())
+    try:
+        yield
+    finally:
+        os.tcsetpgrp(0, before)
 
 
 def end(processes):
@@ -139,4 +158,6 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with foreground():
+        status = main()
+    sys.exit(status)
