@@ -103,6 +103,15 @@ static const struct field port_fields[] = {
 static const struct table port_table = {
     .name = "EndpointPort", TABLE_FIELDS(port_fields), .bytes = sizeof(struct endpoint_port)};
 
+// Where the document has the endpoint: those with mistakes are left out of the slice already.
+static uint32_t index_in(const struct node *list, const struct slice_endpoint *endpoint)
+{
+    uint32_t i = 0;
+    while (list->list.items[i]->line != endpoint->line || list->list.items[i]->col != endpoint->col)
+        i++;
+    return i;
+}
+
 // The addresses must be of the slice's family. One bad address harms its endpoint alone: the rest
 // of the slice is what keeps the Service up.
 static void check_slice(struct reader *reader, const struct node *node, void *value)
@@ -116,18 +125,19 @@ static void check_slice(struct reader *reader, const struct node *node, void *va
     for (uint32_t i = 0; i < slice->n_endpoints && !outer_failed; i++) {
         const struct text *address = &slice->endpoints[i].addresses.items[0];
         struct str text = text_str(*address);
-        item.index = i;
         bool is_v6 = str_index(text, ':') >= 0;
         bool is_right =
             slice->address_type == ADDRESS_FQDN
                 ? !dns_subdomain_mistake(text)
                 : is_ipv4_or_ipv6(text) && is_v6 == (slice->address_type == ADDRESS_IPV6);
-        if (is_right)
+        if (is_right) {
             slice->endpoints[n++] = slice->endpoints[i];
-        else
-            report_at(reader, "addresses[0]", DIAG_FIELD_VALUE, address->line, address->col, NULL,
-                      "\"%s\": must be a valid %s address", address->ptr,
-                      address_type_words[slice->address_type].word);
+            continue;
+        }
+        item.index = index_in(field_node(node, "endpoints"), &slice->endpoints[i]);
+        report_at(reader, "addresses[0]", DIAG_FIELD_VALUE, address->line, address->col, NULL,
+                  "\"%s\": must be a valid %s address", address->ptr,
+                  address_type_words[slice->address_type].word);
     }
     reader->step = list.parent;
     if (outer_failed)

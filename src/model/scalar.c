@@ -22,8 +22,9 @@ static const char *const true_words[] = {"true", "True", "TRUE", "y",  "Y",  "ye
 static const char *const false_words[] = {"false", "False", "FALSE", "n",   "N",   "no",
                                           "No",    "NO",    "off",   "Off", "OFF", NULL};
 static const char *const null_words[] = {"~", "null", "Null", "NULL", NULL};
-static const char *const float_words[] = {".nan",  ".NaN",  ".NAN",  ".inf",  ".Inf", ".INF",
-                                          "+.inf", "-.inf", "-.Inf", "-.INF", NULL};
+static const char *const float_words[] = {".nan",  ".NaN",  ".NAN",  ".inf",  ".Inf",
+                                          ".INF",  "+.inf", "+.Inf", "+.INF", "-.inf",
+                                          "-.Inf", "-.INF", NULL};
 
 static bool is_digit(char c)
 {

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gateway and DestinationRule.
+#include "model/testing.h"
+
+#define GATEWAY(servers)                                                                           \
+    "{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: a}, spec: {servers: "    \
+    "[" servers "]}}"
+#define SERVER(protocol, rest)                                                                     \
+    GATEWAY("{port: {number: 80, name: x, protocol: " protocol "}, hosts: ['*']" rest "}")
+#define RULE(spec)                                                                                 \
+    "{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: {name: a}, spec: " spec \
+    "}"
+
+static void test_a_gateway_holds_what_was_written(void **state)
+{
+    struct decoded decoded = decode("apiVersion: networking.istio.io/v1\n"
+                                    "kind: Gateway\n"
+                                    "metadata: {name: httpbin-gateway}\n"
+                                    "spec:\n"
+                                    "  selector: {istio: ingressgateway}\n"
+                                    "  servers:\n"
+                                    "  - port: {number: 80, name: http, protocol: http}\n"
+                                    "    hosts: [httpbin.example.com, 'dev/*', './*.example.org']\n"
+                                    "    bind: 127.0.0.1\n"
+                                    "    tls: {httpsRedirect: true}\n"
+                                    "  - port: {number: 443, name: https, protocol: HTTPS}\n"
+                                    "    hosts: ['*']\n"
+                                    "    tls: {mode: SIMPLE, credentialName: c}\n");
+    assert_diags(&decoded, "");
+    const struct gateway *gateway = decoded.object->gateway;
+    assert_string_equal(text_map_find(&gateway->selector, STR("istio"))->ptr, "ingressgateway");
+    assert_int_equal(gateway->n_servers, 2);
+    assert_int_equal(gateway->servers[0].protocol, GATEWAY_HTTP);
+    assert_string_equal(gateway->servers[0].protocol_text.ptr, "http");
+    assert_int_equal(gateway->servers[0].hosts.n, 3);
+    assert_true(gateway->servers[0].https_redirect.value);
+    assert_int_equal(gateway->servers[0].line, 7);
+    assert_true(gateway->servers[1].has_tls);
+    assert_int_equal(gateway->servers[1].tls_mode, TLS_SIMPLE);
+    assert_string_equal(gateway->servers[1].credential_name.ptr, "c");
+    decoded_fini(&decoded);
+}
+
+static void test_a_gateway_needs_servers_with_port_and_hosts(void **state)
+{
+    expect_messages(GATEWAY(""),
+                    "field-required spec.servers: gateway must have at least one server\n");
+    expect_messages(GATEWAY("{hosts: ['*']}"),
+                    "field-required spec.servers[0].port: port is required\n");
+    expect_messages(GATEWAY("{port: {number: 80, protocol: HTTP}, hosts: ['*']}"),
+                    "field-required spec.servers[0].port.name: port name must be set\n");
+    expect_messages(GATEWAY("{port: {number: 80, name: a, protocol: HTTP}, hosts: []}"),
+                    "field-required spec.servers[0].hosts: server config must contain at least one "
+                    "host\n");
+    expect_messages(
+        SERVER("HTTPP", ""),
+        "field-value spec.servers[0].port.protocol: invalid protocol \"HTTPP\", "
+        "supported protocols are HTTP, HTTP2, GRPC, GRPC-WEB, HTTPS, TLS, TCP, MONGO\n");
+    expect_messages(GATEWAY("{port: {number: 80, name: a, protocol: HTTP}, hosts: ['a b']}"),
+                    "field-value spec.servers[0].hosts[0]: \"a b\": must be a domain name, a short "
+                    "name, or a wildcard such as *.example.com (the * as the whole first label)\n");
+    expect_messages(GATEWAY("{port: {number: 80, name: a, protocol: HTTP}, hosts: ['A_/a']}"),
+                    "field-value spec.servers[0].hosts[0]: \"A_/a\": the namespace before '/' must "
+                    "be *, . or a name\n");
+}
+
+static void test_tls_belongs_to_tls_protocols(void **state)
+{
+    expect_messages(SERVER("HTTP", ", tls: {mode: SIMPLE}"),
+                    "field-conflict spec.servers[0].tls: server cannot have TLS settings for plain "
+                    "text HTTP ports\n");
+    expect_messages(SERVER("HTTP", ", tls: {}"), "");
+    expect_messages(SERVER("HTTPS", ""), "field-required spec.servers[0].tls: server must have TLS "
+                                         "settings for HTTPS/TLS protocols\n");
+    expect_messages(SERVER("TLS", ", tls: {}"), "");
+    expect_messages(SERVER("TCP", ", tls: {mode: SIMPLE}"),
+                    "field-conflict spec.servers[0].tls: server cannot have TLS settings for non "
+                    "HTTPS/TLS ports\n");
+    expect_messages(SERVER("HTTPS", ", tls: {mode: SIMPLE}"),
+                    "field-required spec.servers[0].tls: SIMPLE TLS requires a private key\n"
+                    "field-required spec.servers[0].tls: SIMPLE TLS requires a server "
+                    "certificate\n");
+    expect_messages(SERVER("HTTPS", ", tls: {mode: ISTIO_MUTUAL, credentialName: c}"),
+                    "field-conflict spec.servers[0].tls: ISTIO_MUTUAL TLS cannot have associated "
+                    "certificates or credentials\n");
+    expect_messages(SERVER("HTTPS", ", tls: {mode: SIMPLE, credentialName: c, httpsRedirect: true, "
+                                    "minProtocolVersion: TLSV1_3}"),
+                    "field-no-effect spec.servers[0].tls.httpsRedirect: tls.httpsRedirect should "
+                    "only be used with http servers\n"
+                    "field-not-served spec.servers[0].tls.minProtocolVersion: is not served yet: "
+                    "Oldest version of TLS.\n");
+    struct decoded decoded = decode(SERVER(
+        "HTTPS", ", tls: {mode: SIMPLE, credentialName: c, tlsCertificates: [{privateKey: k}]}"));
+    assert_true(str_is(diags_get(decoded.diags, 1)->message,
+                       "only one of credential_name, credential_names, "
+                       "server_certificate/private_key, tls_certificates should be specified"));
+    decoded_fini(&decoded);
+}
+
+static void test_a_bad_server_harms_itself_alone(void **state)
+{
+    struct decoded decoded =
+        decode(GATEWAY("{port: {number: 80, name: a, protocol: HTTP}, hosts: [a.b]}, "
+                       "{port: {number: 80, name: a, protocol: HTTP}, hosts: [c.d]}, "
+                       "{port: {number: 0, name: b, protocol: HTTP}, hosts: [c.d]}, "
+                       "{port: {number: 82, name: c, protocol: HTTP}, hosts: [c.d]}"));
+    const struct gateway *gateway = decoded.object->gateway;
+    assert_true(decoded.object->has_invalid_parts);
+    assert_int_equal(diags_count(decoded.diags), 2);
+    diags_sort(decoded.diags);
+    assert_true(str_is(diags_get(decoded.diags, 0)->message,
+                       "port names in servers must be unique: duplicate name a"));
+    assert_true(str_is(diags_get(decoded.diags, 0)->path, "spec.servers[1].port.name"));
+    assert_false(gateway->servers[0].is_invalid);
+    assert_true(gateway->servers[1].is_invalid);
+    assert_true(gateway->servers[2].is_invalid);
+    assert_false(gateway->servers[3].is_invalid);
+    decoded_fini(&decoded);
+}
+
+static void test_a_destination_rule_holds_what_was_written(void **state)
+{
+    struct decoded decoded =
+        decode("apiVersion: networking.istio.io/v1beta1\n"
+               "kind: DestinationRule\n"
+               "metadata: {name: a}\n"
+               "spec:\n"
+               "  host: reviews\n"
+               "  exportTo: ['*']\n"
+               "  trafficPolicy:\n"
+               "    loadBalancer: {simple: LEAST_CONN}\n"
+               "    connectionPool: {tcp: {connectTimeout: 30ms}, http: {idleTimeout: 1m, "
+               "maxRequestsPerConnection: 5}}\n"
+               "    portLevelSettings:\n"
+               "    - port: {number: 80}\n"
+               "      loadBalancer: {simple: RANDOM}\n"
+               "  subsets:\n"
+               "  - {name: v1, labels: {version: v1}}\n"
+               "  - name: v2\n"
+               "    labels: {version: v2}\n"
+               "    trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}}\n");
+    assert_diags(&decoded, "");
+    const struct destination_rule *rule = decoded.object->destination_rule;
+    assert_true(rule->policy.is_set && rule->policy.has_balancer);
+    assert_int_equal(rule->policy.balancer, BALANCER_LEAST_REQUEST);
+    assert_int_equal(rule->policy.connect_timeout.ms, 30);
+    assert_int_equal(rule->policy.idle_timeout.ms, 60000);
+    assert_int_equal(rule->policy.max_requests_per_connection.value, 5);
+    assert_int_equal(rule->port_policies[0].port.value, 80);
+    assert_int_equal(rule->port_policies[0].policy.balancer, BALANCER_RANDOM);
+    assert_true(rule->port_policies[0].policy.is_set);
+    assert_false(rule->subsets[0].policy.is_set);
+    assert_string_equal(rule->subsets[0].labels.items[0].value.ptr, "v1");
+    assert_int_equal(rule->subsets[1].policy.balancer, BALANCER_ROUND_ROBIN);
+    assert_int_equal(rule->subsets[1].line, 15);
+    decoded_fini(&decoded);
+}
+
+static void test_policies_are_checked(void **state)
+{
+    expect_messages(RULE("{}"), "field-required spec.host: is required\n");
+    expect_messages(RULE("{host: a, trafficPolicy: {}}"),
+                    "field-required spec.trafficPolicy: traffic policy must have at least one "
+                    "field\n");
+    expect_messages(RULE("{host: a, trafficPolicy: {connectionPool: {}}}"),
+                    "field-required spec.trafficPolicy.connectionPool: connection pool must have "
+                    "at least one field\n");
+    expect_messages(RULE("{host: a, trafficPolicy: {portLevelSettings: [{port: {number: 80}}]}}"),
+                    "field-required spec.trafficPolicy.portLevelSettings[0]: port traffic policy "
+                    "must have at least one field\n");
+    expect_messages(
+        RULE("{host: a, trafficPolicy: {portLevelSettings: [{loadBalancer: {simple: RANDOM}}]}}"),
+        "field-required spec.trafficPolicy.portLevelSettings[0].port: portTrafficPolicy must have "
+        "valid port\n");
+    expect_messages(RULE("{host: a, trafficPolicy: {connectionPool: {tcp: {connectTimeout: 0s}}}}"),
+                    "field-value spec.trafficPolicy.connectionPool.tcp.connectTimeout: duration "
+                    "must be greater "
+                    "than 1ms\n");
+    expect_messages(
+        RULE("{host: a, trafficPolicy: {connectionPool: {http: {maxRequestsPerConnection: -1}}}}"),
+        "field-value spec.trafficPolicy.connectionPool.http.maxRequestsPerConnection: max requests "
+        "per connection must be non-negative\n");
+    expect_messages(RULE("{host: a, trafficPolicy: {connectionPool: {http: {h2UpgradePolicy: "
+                         "UPGRADE, useClientProtocol: true}}}}"),
+                    "field-not-served spec.trafficPolicy.connectionPool.http.h2UpgradePolicy: is "
+                    "not served yet: UPGRADE: HTTP/2 to the endpoints.\n"
+                    "field-not-served spec.trafficPolicy.connectionPool.http.useClientProtocol: is "
+                    "not served yet: The client's version of HTTP to the endpoints.\n"
+                    "field-conflict spec.trafficPolicy.connectionPool.http: use client protocol "
+                    "must not be true when H2UpgradePolicy is UPGRADE\n");
+    expect_messages(RULE("{host: a, trafficPolicy: {outlierDetection: {}, tls: {mode: SIMPLE}}}"),
+                    "field-not-served spec.trafficPolicy.outlierDetection: is not served yet: "
+                    "Endpoints that fail are left out for a while.\n"
+                    "field-not-served spec.trafficPolicy.tls: is not served yet: TLS to the "
+                    "endpoints.\n");
+    expect_messages(RULE("{host: a, exportTo: ['*', b]}"),
+                    "field-conflict spec.exportTo: cannot have both public (*) and non-public "
+                    "exportTo values for a resource\n");
+}
+
+static void test_a_bad_or_repeated_subset_is_left_out(void **state)
+{
+    struct decoded decoded = decode(RULE(
+        "{host: a, subsets: [{name: v1}, {name: V_2}, {name: v1, labels: {a: b}}, {name: v3}]}"));
+    const struct destination_rule *rule = decoded.object->destination_rule;
+    diags_sort(decoded.diags);
+    assert_int_equal(diags_count(decoded.diags), 2);
+    assert_true(str_is(diags_get(decoded.diags, 0)->message, "subset name is invalid: V_2"));
+    assert_true(str_is(diags_get(decoded.diags, 1)->message, "duplicate subset names: v1"));
+    assert_int_equal(rule->n_subsets, 2);
+    assert_int_equal(rule->subsets[0].labels.n, 0);
+    assert_string_equal(rule->subsets[1].name.ptr, "v3");
+    assert_true(decoded.object->has_invalid_parts);
+    decoded_fini(&decoded);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_gateway_holds_what_was_written),
+        cmocka_unit_test(test_a_gateway_needs_servers_with_port_and_hosts),
+        cmocka_unit_test(test_tls_belongs_to_tls_protocols),
+        cmocka_unit_test(test_a_bad_server_harms_itself_alone),
+        cmocka_unit_test(test_a_destination_rule_holds_what_was_written),
+        cmocka_unit_test(test_policies_are_checked),
+        cmocka_unit_test(test_a_bad_or_repeated_subset_is_left_out),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
