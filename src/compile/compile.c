@@ -9,9 +9,8 @@
 
 enum { SCRATCH_BLOCK_BYTES = 64 * 1024, SUGGESTIONS_MAX = 50000 };
 
-static uint32_t count_rejected(const struct store *store)
+static uint32_t count_rejected(const struct store *store, size_t n_rejected)
 {
-    size_t n_rejected = store_counts(store).broken;
     for (int kind = 0; kind < KIND_COUNT; kind++) {
         size_t n = 0;
         const struct object *const *objects = store_all(store, (enum kind)kind, &n);
@@ -44,8 +43,9 @@ struct snapshot *compile(const struct store *store, const struct compile_options
     endpoints_report(&c);
 
     struct snapshot *snapshot = builder_seal(&c.builder, generation);
-    snapshot->n_objects = (uint32_t)store_counts(store).objects;
-    snapshot->n_rejected = count_rejected(store);
+    struct store_counts counts = store_counts(store);
+    snapshot->n_objects = (uint32_t)counts.objects;
+    snapshot->n_rejected = count_rejected(store, counts.broken);
     policy_index_destroy(c.policies);
     service_index_destroy(c.services);
     map_destroy(c.gateway_hosts);

@@ -29,6 +29,8 @@ struct diag *complain(struct compiler *c, enum diag_code code, const struct obje
 // A field path, in scratch memory.
 struct str path_of(struct compiler *c, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+// The same put together without printf, for what is made for every route: "base.word[index]".
+struct str path_item(struct compiler *c, struct str base, const char *word, uint32_t index);
 // "file:line:col Title", for messages about another object (scratch).
 struct str place_text(struct compiler *c, const struct object *object, uint32_t line, uint32_t col);
 // The same in the snapshot's arena: a route's origin.

@@ -275,8 +275,8 @@ static struct vs_routes *routes_for(struct bind_context *b, uint16_t port)
 static bool names_gateways(const struct vs_prepared *prepared)
 {
     for (uint32_t i = 0; i < prepared->n_rules; i++) {
-        for (uint32_t k = 0; k < prepared->rules[i].rule.n_match; k++) {
-            if (prepared->rules[i].rule.match[k].gateways.n > 0)
+        for (uint32_t k = 0; k < prepared->rules[i].rule->n_match; k++) {
+            if (prepared->rules[i].rule->match[k].gateways.n > 0)
                 return true;
         }
     }
@@ -467,7 +467,7 @@ const struct object *gateway_vhost_owner(const struct virtual_host *vhost)
 static void report_second_catch_all(struct compiler *c, const struct virtual_host *vhost,
                                     const struct vs_rule *rule, const struct vs_route *first)
 {
-    complain(c, DIAG_UNREACHABLE_ROUTE, rule->object, rule->rule.line, rule->rule.col, rule->path,
+    complain(c, DIAG_UNREACHABLE_ROUTE, rule->object, rule->rule->line, rule->rule->col, rule->path,
              "on host \"%.*s\" the rule at %.*s takes every request before it",
              STR_ARG(vhost->name), STR_ARG(first->route.origin));
 }

@@ -203,6 +203,8 @@ static void add_ingress(struct ingresses *all, const struct object *object)
 
 static bool has_certificate(struct ingresses *all, struct str name)
 {
+    if (map_count(all->certificates) == 0)
+        return false;
     if (map_find(all->certificates, name))
         return true;
     ptrdiff_t dot = str_index(name, '.');

@@ -56,6 +56,13 @@ struct str number_text(uint64_t value, char out[NUMBER_TEXT_MAX])
     return (struct str){at, (size_t)(out + NUMBER_TEXT_MAX - at)};
 }
 
+struct str path_item(struct compiler *c, struct str base, const char *word, uint32_t index)
+{
+    char number[NUMBER_TEXT_MAX];
+    return JOIN(c->scratch, base, base.len > 0 ? STR(".") : STR_NONE, str_of(word), STR("["),
+                number_text(index, number), STR("]"));
+}
+
 static struct str place_in(struct arena *arena, const struct object *object, uint32_t line,
                            uint32_t col)
 {

@@ -76,7 +76,7 @@ struct vs_prepared *vs_prepare(struct compiler *c, const struct object *object)
 static struct str route_name(struct compiler *c, const struct vs_rule *rule,
                              const struct http_match *block)
 {
-    struct str name = text_str(rule->rule.name);
+    struct str name = text_str(rule->rule->name);
     struct str suffix = block ? text_str(block->name) : STR_NONE;
     bool has_both = name.len > 0 && suffix.len > 0;
     return JOIN(c->arena, name, has_both ? STR(".") : STR_NONE, suffix);
@@ -130,7 +130,7 @@ static void check_cover(struct compiler *c, struct covered *covered, const struc
     if (by && !route->path_ignore_case)
         complain(c, DIAG_SHADOWED_PATH, rule->object, block->line, block->col, path,
                  "\"%.*s\" is taken by %.*s (%.*s)", STR_ARG(route->path), STR_ARG(by->path),
-                 STR_ARG(place_text(c, by->object, by->rule.line, by->rule.col)));
+                 STR_ARG(place_text(c, by->object, by->rule->line, by->rule->col)));
     cover(c, covered, route, rule);
 }
 
@@ -145,8 +145,8 @@ static void add_route(struct compiler *c, struct vs_routes *routes, struct vs_ru
     if (block)
         check_cover(c, covered, &route, rule, block, path);
     vs_action_fit_path(c, &route);
-    uint32_t line = block ? block->line : rule->rule.line;
-    uint32_t col = block ? block->col : rule->rule.col;
+    uint32_t line = block ? block->line : rule->rule->line;
+    uint32_t col = block ? block->col : rule->rule->col;
     route.name = route_name(c, rule, block);
     route.origin = origin_of(c, rule->object, line, col);
     routes->items[routes->n++] = (struct vs_route){
@@ -158,18 +158,18 @@ static uint32_t count_routes(const struct vs_prepared *prepared)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < prepared->n_rules; i++)
-        n += prepared->rules[i].rule.n_match > 0 ? prepared->rules[i].rule.n_match : 1;
+        n += prepared->rules[i].rule->n_match > 0 ? prepared->rules[i].rule->n_match : 1;
     return n;
 }
 
 static bool rule_applies(const struct compiler *c, const struct vs_rule *rule,
                          const struct object *gateway, uint16_t port)
 {
-    for (uint32_t i = 0; i < rule->rule.n_match; i++) {
-        if (block_applies(c, rule, &rule->rule.match[i], gateway, port))
+    for (uint32_t i = 0; i < rule->rule->n_match; i++) {
+        if (block_applies(c, rule, &rule->rule->match[i], gateway, port))
             return true;
     }
-    return rule->rule.n_match == 0;
+    return rule->rule->n_match == 0;
 }
 
 // Adds the routes of a rule; true: it takes every request.
@@ -180,14 +180,13 @@ static bool add_rule(struct compiler *c, struct vs_routes *routes, struct vs_rul
     if (!vs_action_build(c, rule, port, &action))
         return false;
     uint32_t first = routes->n;
-    if (rule->rule.n_match == 0)
+    if (rule->rule->n_match == 0)
         add_route(c, routes, rule, NULL, STR_NONE, &action, covered);
-    for (uint32_t i = 0; i < rule->rule.n_match; i++) {
-        const struct http_match *block = &rule->rule.match[i];
+    for (uint32_t i = 0; i < rule->rule->n_match; i++) {
+        const struct http_match *block = &rule->rule->match[i];
         if (!block_applies(c, rule, block, gateway, port))
             continue;
-        add_route(c, routes, rule, block, path_of(c, "%.*s.match[%u]", STR_ARG(rule->path), i),
-                  &action, covered);
+        add_route(c, routes, rule, block, path_item(c, rule->path, "match", i), &action, covered);
         if (routes->n > first && routes->items[routes->n - 1].is_catch_all)
             break;
     }
@@ -220,9 +219,9 @@ void vs_report_unreachable(struct compiler *c, const struct vs_prepared *prepare
         const struct vs_rule *rule = &prepared->rules[i], *by = rule->cut_by;
         if (!by || rule->is_emitted)
             continue;
-        complain(c, DIAG_UNREACHABLE_ROUTE, rule->object, rule->rule.line, rule->rule.col,
+        complain(c, DIAG_UNREACHABLE_ROUTE, rule->object, rule->rule->line, rule->rule->col,
                  rule->path, "%.*s (%.*s) takes every request before it", STR_ARG(by->path),
-                 STR_ARG(place_text(c, by->object, by->rule.line, by->rule.col)));
+                 STR_ARG(place_text(c, by->object, by->rule->line, by->rule->col)));
     }
 }
 

@@ -7,7 +7,7 @@
 
 // http[] of a VirtualService after its delegate, if any, is merged in.
 struct vs_rule {
-    struct http_route rule;
+    const struct http_route *rule;
     const struct object *object; // resolves host names, gives the places: the delegate or the root
     const struct object *headers_object, *rewrite_object; // whose the headers and the rewrite are
     struct str path;                                      // "spec.http[2]", in `object`

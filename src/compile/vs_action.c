@@ -203,7 +203,7 @@ static const struct cluster *destination_cluster(struct compiler *c, const struc
     uint16_t wanted = destination->port.is_set ? (uint16_t)destination->port.value : listener_port;
     char number[NUMBER_TEXT_MAX];
     struct str port_text = number_text(wanted, number);
-    path = path_of(c, "%.*s.destination", STR_ARG(path));
+    path = JOIN(c->scratch, path, STR(".destination"));
     const struct object *service = service_of_host(c, fqdn);
     if (!service) {
         report_service(c, rule, destination, fqdn, path);
@@ -249,11 +249,11 @@ static const struct cluster *destination_cluster(struct compiler *c, const struc
 static bool read_targets(struct compiler *c, const struct vs_rule *rule, uint16_t port,
                          struct route *route)
 {
-    const struct http_route *from = &rule->rule;
+    const struct http_route *from = rule->rule;
     struct target *targets = ARENA_ARRAY(c->arena, struct target, from->n_route);
     for (uint32_t i = 0; i < from->n_route; i++) {
         const struct http_destination *destination = &from->route[i];
-        struct str path = path_of(c, "%.*s.route[%u]", STR_ARG(rule->path), i);
+        struct str path = path_item(c, rule->path, "route", i);
         targets[i].cluster = destination_cluster(c, rule, destination, port, path);
         // A weight means something among several only.
         targets[i].weight = from->n_route == 1 ? 1 : (uint32_t)destination->weight.value;
@@ -273,7 +273,7 @@ static bool read_targets(struct compiler *c, const struct vs_rule *rule, uint16_
 
 static bool read_rewrite(struct compiler *c, const struct vs_rule *rule, struct route *route)
 {
-    const struct http_rewrite *from = &rule->rule.rewrite;
+    const struct http_rewrite *from = &rule->rule->rewrite;
     struct str authority = from->is_set ? text_str(from->authority) : STR_NONE;
     bool has_path = from->is_set && (from->uri.ptr || from->regex_match.ptr);
     if (authority.len == 0 && !has_path)
@@ -305,7 +305,7 @@ static bool read_rewrite(struct compiler *c, const struct vs_rule *rule, struct 
 
 static bool read_redirect(struct compiler *c, const struct vs_rule *rule, struct route *route)
 {
-    const struct http_redirect *from = &rule->rule.redirect;
+    const struct http_redirect *from = &rule->rule->redirect;
     struct redirect *redirect = ARENA_NEW(c->arena, struct redirect);
     int64_t code = from->code.is_set && from->code.value != 0 ? from->code.value : 301;
     if (code != 301 && code != 302 && code != 303 && code != 307 && code != 308) {
@@ -334,7 +334,7 @@ static bool read_redirect(struct compiler *c, const struct vs_rule *rule, struct
 bool vs_action_build(struct compiler *c, const struct vs_rule *rule, uint16_t port,
                      struct route *route)
 {
-    const struct http_route *from = &rule->rule;
+    const struct http_route *from = rule->rule;
     route->body_bytes_max = c->options->body_bytes_max;
     if (from->timeout.is_set && from->timeout.ms > 0)
         route->timeout_ms = from->timeout.ms > UINT32_MAX ? UINT32_MAX : (uint32_t)from->timeout.ms;

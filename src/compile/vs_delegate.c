@@ -187,10 +187,9 @@ static bool merge_matches(struct compiler *c, const struct object *leaf_object, 
     return n > 0;
 }
 
-static void inherit(struct vs_rule *rule, const struct object *root_object,
+static void inherit(struct vs_rule *rule, struct http_route *leaf, const struct object *root_object,
                     const struct http_route *root)
 {
-    struct http_route *leaf = &rule->rule;
     if (!leaf->timeout.is_set)
         leaf->timeout = root->timeout;
     if (!leaf->headers.is_set) {
@@ -266,34 +265,38 @@ void delegate_expand(struct compiler *c, const struct object *root, uint32_t i,
 {
     const struct http_route *from = &root->virtual_service->http[i];
     if (!from->delegate.is_set) {
-        rules[(*n_rules)++] = (struct vs_rule){.rule = *from,
+        rules[(*n_rules)++] = (struct vs_rule){.rule = from,
                                                .object = root,
                                                .headers_object = root,
                                                .rewrite_object = root,
-                                               .path = path_of(c, "spec.http[%u]", i)};
+                                               .path = path_item(c, STR("spec"), "http", i)};
         return;
     }
     const struct object *leaf = find_delegate(c, root, &from->delegate);
     if (!check_delegate(c, root, i, leaf))
         return;
     for (uint32_t k = 0; k < leaf->virtual_service->n_http; k++) {
-        struct vs_rule rule = {.rule = leaf->virtual_service->http[k],
-                               .object = leaf,
-                               .headers_object = leaf,
-                               .rewrite_object = leaf,
-                               .path = path_of(c, "spec.http[%u]", k)};
-        if (rule.rule.is_invalid)
+        const struct http_route *given = &leaf->virtual_service->http[k];
+        struct str path = path_item(c, STR("spec"), "http", k);
+        if (given->is_invalid)
             continue;
-        if (rule.rule.delegate.is_set) {
-            complain(c, DIAG_DELEGATE_INVALID, leaf, rule.rule.delegate.line,
-                     rule.rule.delegate.col, path_of(c, "%.*s.delegate", STR_ARG(rule.path)),
+        if (given->delegate.is_set) {
+            complain(c, DIAG_DELEGATE_INVALID, leaf, given->delegate.line, given->delegate.col,
+                     path_of(c, "%.*s.delegate", STR_ARG(path)),
                      "delegate HTTP route cannot contain delegate");
             continue;
         }
-        if (!merge_matches(c, leaf, rule.path, from, &rule.rule))
+        struct http_route *merged = ARENA_NEW(c->scratch, struct http_route);
+        *merged = *given;
+        if (!merge_matches(c, leaf, path, from, merged))
             continue;
-        rule.rule.name = join_names(c, from->name, rule.rule.name);
-        inherit(&rule, root, from);
+        merged->name = join_names(c, from->name, merged->name);
+        struct vs_rule rule = {.rule = merged,
+                               .object = leaf,
+                               .headers_object = leaf,
+                               .rewrite_object = leaf,
+                               .path = path};
+        inherit(&rule, merged, root, from);
         rules[(*n_rules)++] = rule;
     }
 }

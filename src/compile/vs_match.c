@@ -129,12 +129,12 @@ static bool read_named(struct compiler *c, const struct vs_rule *rule, enum name
 static bool read_pseudo(struct compiler *c, const struct vs_rule *rule,
                         const struct string_match *from,
                         struct match (*init)(struct string_matcher), struct str path,
-                        struct match *matches, uint32_t *n_matches)
+                        const char *word, struct match *matches, uint32_t *n_matches)
 {
     struct string_matcher value;
     if (!from->is_set)
         return true;
-    if (!read_matcher(c, rule, from, path, &value))
+    if (!read_matcher(c, rule, from, path_of(c, "%.*s.%s", STR_ARG(path), word), &value))
         return false;
     matches[(*n_matches)++] = init(value);
     return true;
@@ -149,12 +149,10 @@ bool vs_match_build(struct compiler *c, const struct vs_rule *rule, const struct
     uint32_t n = 0, cap = 3 + block->n_headers + block->n_without_headers + block->n_query_params;
     struct match *matches = ARENA_ARRAY(c->arena, struct match, cap);
     if (!read_path(c, rule, block, path, route) ||
-        !read_pseudo(c, rule, &block->method, match_method_init,
-                     path_of(c, "%.*s.method", STR_ARG(path)), matches, &n) ||
-        !read_pseudo(c, rule, &block->scheme, match_scheme_init,
-                     path_of(c, "%.*s.scheme", STR_ARG(path)), matches, &n) ||
-        !read_pseudo(c, rule, &block->authority, match_authority_init,
-                     path_of(c, "%.*s.authority", STR_ARG(path)), matches, &n) ||
+        !read_pseudo(c, rule, &block->method, match_method_init, path, "method", matches, &n) ||
+        !read_pseudo(c, rule, &block->scheme, match_scheme_init, path, "scheme", matches, &n) ||
+        !read_pseudo(c, rule, &block->authority, match_authority_init, path, "authority", matches,
+                     &n) ||
         !read_named(c, rule, NAMED_HEADER, block->headers, block->n_headers, path, matches, &n) ||
         !read_named(c, rule, NAMED_WITHOUT_HEADER, block->without_headers, block->n_without_headers,
                     path, matches, &n) ||
