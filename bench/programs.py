@@ -71,6 +71,8 @@ def nginx(folder, core, backend_port, hosts=1, prefixes=0, log=None, name="nginx
 worker_processes 1; daemon off; master_process off; pid {folder}/{name}.pid;
 error_log {folder}/{name}.err; events {{ worker_connections 20000; }} worker_rlimit_nofile 40000;
 http {{ keepalive_requests 1000000000; keepalive_timeout 3600s;
+  proxy_buffer_size 16k; proxy_buffers 16 64k; proxy_busy_buffers_size 256k;
+  proxy_max_temp_file_size 0;
   log_format main '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" $request_length $request_time $upstream_addr $upstream_response_time $upstream_status $request_id';
   {access}
   client_body_temp_path {folder}/{name}1; proxy_temp_path {folder}/{name}2;
@@ -99,13 +101,14 @@ def haproxy(folder, core, backend_port, hosts=1, prefixes=0, log=None, name="hap
 global
   nbthread 1
   maxconn 6000
+  tune.pipesize 1048576
   {'log ' + log + ' format raw local0' if log else ''}
 defaults
   mode http
   timeout connect 5s
   timeout client 3600s
   timeout server 3600s
-  option splice-auto
+  option splice-response
   {'log global' if log else ''}
   {'option httplog' if log else ''}
 frontend f
