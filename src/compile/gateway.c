@@ -3,6 +3,7 @@
 // is one listener with one table of virtual hosts. A VirtualService's host meets a server's host
 // where one contains the other; the narrower of the two is the virtual host.
 #include "compile/gateway.h"
+#include "base/check.h"
 #include "compile/hosts.h"
 #include "compile/service.h"
 #include "compile/virtual_service.h"
@@ -109,12 +110,7 @@ static struct http_port *find_port(struct gateways *g, const struct object *obje
     struct str origin = origin_of(c, object, server->line, server->col);
     struct builder_listener *listener =
         builder_listener(c->builder, LISTENER_HTTP, &bind, number, origin);
-    if (!listener) {
-        complain(c, DIAG_LISTENER_CONFLICT, object, server->port.line, server->port.col,
-                 path_of(c, "spec.servers[%u].port.number", index),
-                 "port %u is taken by a listener that is not HTTP", number);
-        return NULL;
-    }
+    CHECK(listener != NULL); // TCP listeners come last
     struct http_port *port = ARENA_NEW(c->scratch, struct http_port);
     *port = (struct http_port){
         .bind = bind, .port = number, .listener = listener, .vhosts = map_create()};

@@ -2,6 +2,7 @@
 // Collects the Ingresses that are ours by host, oldest first; ingress_route.c puts each host in
 // order.
 #include "compile/ingress.h"
+#include "base/check.h"
 #include "compile/gateway.h"
 #include "compile/hosts.h"
 
@@ -281,11 +282,7 @@ static void emit_all(struct ingresses *all)
     struct builder_listener *listener =
         builder_listener(c->builder, LISTENER_HTTP, &bind, port,
                          origin_of(c, all->first, all->first->name_line, all->first->name_col));
-    if (!listener) {
-        complain(c, DIAG_LISTENER_CONFLICT, all->first, all->first->name_line, all->first->name_col,
-                 STR_NONE, "port %u is taken by a listener that is not HTTP", port);
-        return;
-    }
+    CHECK(listener != NULL);          // TCP listeners come last
     struct map *taken = map_create(); // aliases
     struct str name;
     void *value = NULL;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The truth tables of Ingress and of ingress-nginx, on compiled snapshots.
 #include "compile/fixture.h"
+#include "compile/ingress_annotations.h"
 
 #define SERVICES                                                                                   \
     WORLD_SERVICE("a", "default", 80)                                                              \
@@ -434,6 +435,37 @@ static void test_classes_decide_who_serves_an_ingress(void **state)
     }
 }
 
+// Looked up by halving, so their order matters: each is known when an Ingress carries it.
+static void test_every_annotation_of_the_table_is_known(void **state)
+{
+    (void)state;
+    struct buf page = {0};
+    ingress_annotations_print_reference(&page);
+    struct world world;
+    world_init(&world);
+    struct buf yaml = {0};
+    buf_add_text(&yaml, "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: i\n"
+                        "  annotations:\n");
+    struct str rest = buf_str(&page), line;
+    unsigned n = 0;
+    while (str_next(&rest, '\n', &line)) {
+        if (!str_has_prefix(line, STR("| ")) || str_has_prefix(line, STR("| annotation |")))
+            continue;
+        struct str key = str_from(line, 2);
+        key = str_upto(key, (size_t)str_index(key, ' '));
+        buf_printf(&yaml, "    nginx.ingress.kubernetes.io/%.*s: \"false\"\n", STR_ARG(key));
+        n++;
+    }
+    buf_add_text(&yaml, "spec: {defaultBackend: {service: {name: a, port: {number: 80}}}}\n");
+    assert_int_equal(n, 138);
+    world_load(&world, yaml.data);
+    world_compile(&world);
+    assert_int_equal(world_count(&world, DIAG_ANNOTATION_UNKNOWN), 0);
+    buf_fini(&yaml);
+    buf_fini(&page);
+    world_fini(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -458,6 +490,7 @@ int main(void)
         cmocka_unit_test(test_server_aliases_are_further_hosts),
         cmocka_unit_test(test_what_guards_a_backend_and_is_not_served_closes_it),
         cmocka_unit_test(test_a_path_with_odd_characters_takes_its_ingress_away),
+        cmocka_unit_test(test_every_annotation_of_the_table_is_known),
         cmocka_unit_test(test_classes_decide_who_serves_an_ingress),
     };
     return cmocka_run_group_tests_name("compile-ingress", tests, NULL, NULL);
