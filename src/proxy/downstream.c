@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+enum { EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET };
+
 static void read_heads(struct downstream *down);
 
 static void arm(struct downstream *down, uint32_t timeout_ms)
@@ -14,9 +16,15 @@ static void arm(struct downstream *down, uint32_t timeout_ms)
     timer_arm(&down->worker->loop.wheel, &down->timer, down->worker->loop.now_ms + timeout_ms);
 }
 
+// Others have their turn: setting the watch anew makes the kernel report once more what is ready.
+static void come_back(struct downstream *down)
+{
+    loop_change(&down->worker->loop, &down->sock.watch, EVENTS);
+}
+
 // ---- buffers ----
 
-static void drop_rx(struct downstream *down)
+void downstream_drop_rx(struct downstream *down)
 {
     if (!down->rx)
         return;
@@ -121,7 +129,7 @@ bool downstream_flush(struct downstream *down)
 
 static void go_idle(struct downstream *down)
 {
-    drop_rx(down);
+    downstream_drop_rx(down);
     down->state = DOWN_IDLE;
     arm(down, proxy_get_options(down->worker->proxy)->keepalive_timeout_ms);
 }
@@ -137,7 +145,7 @@ void downstream_close(struct downstream *down)
     timer_disarm(&worker->loop.wheel, &down->timer);
     loop_forget(&worker->loop, &down->sock.watch);
     close(down->sock.watch.fd);
-    drop_rx(down);
+    downstream_drop_rx(down);
     free(down->tx);
     down->tx = NULL;
     list_remove(&down->node);
@@ -148,23 +156,21 @@ void downstream_close(struct downstream *down)
     worker_note_drained(worker);
 }
 
-// Shuts our side and reads on for a while: closing with bytes unread would reset the connection,
-// and a reset can overtake the answer (RFC 9112, 9.6).
-static void linger(struct downstream *down)
+void downstream_reset(struct downstream *down)
 {
-    shutdown(down->sock.watch.fd, SHUT_WR);
-    if (down->sock.peer_closed || down->sock.failed) {
-        downstream_close(down);
-        return;
-    }
-    drop_rx(down);
-    down->state = DOWN_LINGER;
-    arm(down, proxy_get_options(down->worker->proxy)->linger_timeout_ms);
+    struct linger at_once = {.l_onoff = 1};
+    setsockopt(down->sock.watch.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    downstream_close(down);
 }
 
 static void run_linger(struct downstream *down)
 {
+    size_t dropped = 0;
     while (down->sock.readable && !down->sock.failed) {
+        if (dropped >= RELAY_BYTES_PER_RUN) {
+            come_back(down);
+            return;
+        }
         ssize_t n = sock_recv(&down->sock, down->worker->scratch, SCRATCH_BYTES);
         if (n == -EAGAIN)
             return;
@@ -172,9 +178,22 @@ static void run_linger(struct downstream *down)
             downstream_close(down);
             return;
         }
+        WORKER_COUNT(down->worker, DOWNSTREAM_BYTES_RECEIVED, n);
+        dropped += (size_t)n;
     }
-    if (down->sock.failed)
+    if (down->sock.failed || down->sock.peer_closed)
         downstream_close(down);
+}
+
+// Shuts our side and reads on for a while: closing with bytes unread would reset the connection,
+// and a reset can overtake the answer (RFC 9112, 9.6).
+static void linger(struct downstream *down)
+{
+    shutdown(down->sock.watch.fd, SHUT_WR);
+    downstream_drop_rx(down);
+    down->state = DOWN_LINGER;
+    arm(down, proxy_get_options(down->worker->proxy)->linger_timeout_ms);
+    run_linger(down);
 }
 
 void downstream_stream_done(struct downstream *down, bool keep_alive)
@@ -197,10 +216,15 @@ void downstream_stream_done(struct downstream *down, bool keep_alive)
 
 void downstream_drain(struct downstream *down)
 {
-    if (down->state == DOWN_IDLE && !down->sock.readable)
-        downstream_close(down);
+    char byte;
+    down->close_after = true;
+    if (down->state != DOWN_IDLE || recv(down->sock.watch.fd, &byte, 1, MSG_PEEK) > 0)
+        return; // a request is here: it is answered
+    int64_t age_ms = (down->worker->loop.now_ns - down->accepted_ns) / 1000000;
+    if (down->n_requests == 0 && age_ms < DRAIN_GRACE_MS)
+        arm(down, (uint32_t)(DRAIN_GRACE_MS - age_ms)); // the first one is on its way
     else
-        down->close_after = true;
+        downstream_close(down);
 }
 
 // ---- heads ----
@@ -210,8 +234,18 @@ static void refuse(struct downstream *down, struct stream *stream, enum h1_error
     WORKER_COUNT(down->worker, PROTOCOL_ERRORS, 1);
     down->stream = stream;
     down->state = DOWN_BUSY;
-    stream_refuse(stream, down, error, h1_error_status(error),
-                  str_of(h1_error_detail(error)));
+    stream_refuse(stream, down, error, h1_error_status(error), str_of(h1_error_detail(error)));
+}
+
+// Most clients that send FIN while they wait for an answer are gone; a few only ended their side
+// and still read. So the answer may go on while the client takes it, but is not awaited for long.
+static void note_half_close(struct downstream *down)
+{
+    struct stream *stream = down->stream;
+    if (!stream->request_received || stream->is_tunnel || stream->is_half_closed)
+        return;
+    stream->is_half_closed = true;
+    arm(down, HALF_CLOSE_GRACE_MS);
 }
 
 // Parses one head out of the buffer and runs its request. false: nothing more to do now.
@@ -249,6 +283,8 @@ static bool take_head(struct downstream *down)
     stream_begin(stream, down, (uint32_t)head_len);
     down->head_begin_ns = 0;
     stream_run(stream); // may close `down`: see the caller
+    if (down->state == DOWN_BUSY && down->sock.peer_closed)
+        note_half_close(down);
     return true;
 }
 
@@ -256,8 +292,13 @@ static bool take_head(struct downstream *down)
 static void read_heads(struct downstream *down)
 {
     struct worker *worker = down->worker;
+    unsigned n_requests = 0;
     for (;;) {
         if (down->rx_off < down->rx_end) {
+            if (n_requests++ == REQUESTS_PER_EVENT) {
+                come_back(down);
+                return;
+            }
             bool was_whole = take_head(down);
             if (down->state != DOWN_HEAD)
                 return; // closed, lingering, idle, or busy with a stream that waits
@@ -303,13 +344,8 @@ static void on_busy_event(struct downstream *down)
         downstream_close(down);
         return;
     }
-    if (down->sock.peer_closed && stream->request_received && !stream->is_tunnel &&
-        !stream->is_half_closed) {
-        // Most clients that send FIN now are gone; a few only ended their side and still read.
-        stream->is_half_closed = true;
-        down->close_after = true;
-        arm(down, HALF_CLOSE_GRACE_MS);
-    }
+    if (down->sock.peer_closed)
+        note_half_close(down);
     stream_drive(stream);
 }
 
@@ -323,10 +359,12 @@ static void on_event(struct watch *watch, uint32_t events)
             return; // writable: the news of the registration
         down->state = DOWN_HEAD;
         down->head_begin_ns = 0;
-        read_heads(down);
-        return;
+        // fall through
     case DOWN_HEAD:
-        read_heads(down);
+        if (down->sock.failed)
+            downstream_close(down);
+        else
+            read_heads(down);
         return;
     case DOWN_BUSY:
         on_busy_event(down);
@@ -373,9 +411,8 @@ static void on_timer(struct timer *timer)
 
 void downstream_progress(struct downstream *down, uint32_t timeout_ms)
 {
-    if (down->stream && down->stream->is_half_closed)
-        return; // the grace is not to be extended
-    arm(down, timeout_ms);
+    bool is_grace = down->stream && down->stream->is_half_closed;
+    arm(down, is_grace ? HALF_CLOSE_GRACE_MS : timeout_ms);
 }
 
 void downstream_accept(struct worker *worker, const struct listener *listener, int fd,
@@ -401,7 +438,7 @@ void downstream_accept(struct worker *worker, const struct listener *listener, i
     worker->n_downstreams++;
     WORKER_COUNT(worker, CONNECTIONS, 1);
     WORKER_COUNT(worker, CONNECTIONS_ACTIVE, 1);
-    int error = loop_add(&worker->loop, &down->sock.watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+    int error = loop_add(&worker->loop, &down->sock.watch, EVENTS);
     if (error < 0) {
         downstream_close(down);
         return;

@@ -5,19 +5,24 @@
 enum {
     BUFFER_SMALL_BYTES = 16 * 1024, // a client's first read: heads and small bodies
     BUFFER_LARGE_BYTES = 68 * 1024, // responses and bodies: 64 KiB and a head in one read
+    HEAD_BYTES_LIMIT = 60 * 1024,   // the most that the option may ask for: a head and more fits a buffer
     BUFFERS_KEPT = 64,              // free buffers of each size that a worker keeps
     SCRATCH_BYTES = 192 * 1024,     // where a worker builds heads: the largest head and all we add
     STREAMS_KEPT = 64,              // free streams that a worker keeps
     STREAM_ROOM_BYTES = 1024,       // small values of one stream (paths, ids) without allocation
 
+    LISTEN_BACKLOG = 4096,
     ACCEPTS_PER_EVENT = 64,
+    REQUESTS_PER_EVENT = 64, // pipelined on one connection; then others have their turn
+    INTERIMS_PER_EVENT = 16, // 1xx heads in front of one response
     ACCEPT_PAUSE_MS = 100, // after accept(2) ran out of descriptors
     RELAY_BYTES_PER_RUN = 512 * 1024, // then other connections have their turn
     COPY_BODY_MAX = 4096,             // a body slice up to this is copied behind its head: one send
     CHUNK_ROOM_FRONT = 12,     // for a chunk's size line in front of what was read
     CHUNK_ROOM = 28,           // and for its end
     SPLICE_MIN_BYTES = 128 * 1024,    // a remaining body from this on goes through a pipe
-    PIPE_BYTES = 256 * 1024,
+    SPLICE_MORE_MIN_BYTES = 16 * 1024,
+    PIPE_BYTES = 1024 * 1024,
     PIPES_KEPT = 16,
 
     TRIES_MAX = 3,             // of one request, over all endpoints
@@ -25,6 +30,7 @@ enum {
     TRAILERS_KEPT = 8,         // trailers remembered for the access log
 
     HALF_CLOSE_GRACE_MS = 2000, // a client that ended its side may still read an answer for so long
+    DRAIN_GRACE_MS = 500, // from accepting: a connection that has asked for nothing yet is on its way to
     LOG_FLUSH_MS = 50,          // oldest access-log line in a worker's chunk
 
     SLOTS_PER_PAGE = 64,

@@ -22,21 +22,19 @@ static void pause_accepting(struct accepting *accepting)
     timer_arm(&loop->wheel, &accepting->pause, loop->now_ms + ACCEPT_PAUSE_MS);
 }
 
-static void on_event(struct watch *watch, uint32_t events)
+// Accepts up to `max` connections. 0, or the errno why it ended before.
+static int accept_some(struct accepting *accepting, unsigned max)
 {
-    (void)events;
-    struct accepting *accepting = LIST_ENTRY(watch, struct accepting, watch);
     struct worker *worker = accepting->worker;
-    for (unsigned i = 0; i < ACCEPTS_PER_EVENT; i++) {
+    for (unsigned i = 0; i < max; i++) {
         struct sockaddr_storage sockaddr;
         socklen_t len = sizeof sockaddr;
-        int fd = accept4(watch->fd, (struct sockaddr *)&sockaddr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept4(accepting->watch.fd, (struct sockaddr *)&sockaddr, &len,
+                         SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
             if (errno == EINTR || errno == ECONNABORTED)
                 continue;
-            if (errno != EAGAIN)
-                pause_accepting(accepting); // out of descriptors or memory
-            return;
+            return errno;
         }
         struct address remote = {0};
         address_from_sockaddr((struct sockaddr *)&sockaddr, &remote);
@@ -47,6 +45,16 @@ static void on_event(struct watch *watch, uint32_t events)
         }
         downstream_accept(worker, accepting->listener, fd, &remote);
     }
+    return 0;
+}
+
+static void on_event(struct watch *watch, uint32_t events)
+{
+    (void)events;
+    struct accepting *accepting = LIST_ENTRY(watch, struct accepting, watch);
+    int error = accept_some(accepting, ACCEPTS_PER_EVENT);
+    if (error && error != EAGAIN)
+        pause_accepting(accepting); // out of descriptors or memory
 }
 
 void accepting_open(struct worker *worker, const struct listener *listener, int fd)
@@ -73,12 +81,27 @@ void accepting_open(struct worker *worker, const struct listener *listener, int 
     CHECK(error == 0);
 }
 
-void accepting_close(struct worker *worker, struct accepting *accepting)
+static void stop(struct accepting *accepting)
 {
-    timer_disarm(&worker->loop.wheel, &accepting->pause);
-    if (accepting->is_open) {
-        loop_forget(&worker->loop, &accepting->watch);
-        close(accepting->watch.fd);
-    }
+    struct loop *loop = &accepting->worker->loop;
+    timer_disarm(&loop->wheel, &accepting->pause);
+    if (!accepting->is_open)
+        return;
+    loop_forget(loop, &accepting->watch);
+    close(accepting->watch.fd);
+    accepting->is_open = false;
+}
+
+void accepting_stop(struct accepting *accepting)
+{
+    // Their handshake is done: to close the queue would reset them.
+    if (accepting->is_open)
+        accept_some(accepting, LISTEN_BACKLOG);
+    stop(accepting);
+}
+
+void accepting_close(struct accepting *accepting)
+{
+    stop(accepting);
     free(accepting);
 }

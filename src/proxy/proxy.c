@@ -3,9 +3,9 @@
 // counters. Control thread, but for the few functions at the end of worker.h that workers call.
 //
 // A snapshot's life here: proxy_publish() gives every worker a hold on it and puts it in each
-// mailbox; a worker drops its hold when it has adopted a newer one and its last stream of the old one
-// has ended; whoever drops the last hold wakes the control thread, which frees. A snapshot that a
-// worker never took out of its mailbox is taken back by the next publish.
+// mailbox; a worker drops its hold when it has adopted a newer one and its last stream of the old
+// one has ended; whoever drops the last hold wakes the control thread, which frees. A snapshot that
+// a worker never took out of its mailbox is taken back by the next publish.
 #include "proxy/proxy.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -32,7 +32,7 @@ struct proxy {
     struct loop *control;
     struct worker **workers;
     pthread_t *threads;
-    struct socket_set *_Atomic sets; // by listener slot; replaced whole when it grows
+    struct socket_set *_Atomic sets;  // by listener slot; replaced whole when it grows
     struct socket_set **retired_sets; // older arrays, kept until the end: a worker may read one
     uint32_t n_retired_sets;
     uint32_t n_sets;
@@ -134,7 +134,8 @@ static int open_socket(const struct address *bind_to, bool share, int *reterr_er
         int zero = 0; // "::" takes IPv4 as well
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
     }
-    if (bind(fd, (struct sockaddr *)&sockaddr, len) < 0 || (share && listen(fd, 4096) < 0))
+    if (bind(fd, (struct sockaddr *)&sockaddr, len) < 0 ||
+        (share && listen(fd, LISTEN_BACKLOG) < 0))
         goto fail;
     return fd;
 fail:
@@ -218,6 +219,18 @@ static int open_set(struct proxy *proxy, struct socket_set *set, const struct li
     return 0;
 }
 
+// Each worker closes its socket when it adopts the snapshot; what a worker has not taken yet (it
+// may skip the snapshot that opened it) would listen for ever, and nobody accept.
+static void close_set(struct proxy *proxy, struct socket_set *set)
+{
+    for (unsigned w = 0; w < proxy->options.n_workers; w++) {
+        int fd = atomic_exchange(&set->fds[w], -1);
+        if (fd >= 0)
+            close(fd);
+    }
+    set->is_open = false;
+}
+
 static void report_bind(const struct listener *listener, int error, struct buf *reterr)
 {
     char text[ADDRESS_TEXT_MAX];
@@ -250,7 +263,7 @@ static unsigned open_listeners(struct proxy *proxy, const struct snapshot *snaps
     struct socket_set *sets = atomic_load(&proxy->sets);
     for (uint32_t i = 0; i < proxy->n_sets; i++)
         if (sets[i].is_open && !sets[i].is_wanted)
-            sets[i].is_open = false; // each worker closes its socket when it adopts the snapshot
+            close_set(proxy, &sets[i]);
     return failed;
 }
 
@@ -337,6 +350,8 @@ struct proxy *proxy_create(const struct proxy_options *options, struct loop *con
     struct proxy *proxy = calloc(1, sizeof *proxy);
     CHECK(proxy != NULL);
     proxy->options = *options;
+    if (options->head_bytes_max > HEAD_BYTES_LIMIT)
+        proxy->options.head_bytes_max = HEAD_BYTES_LIMIT;
     proxy->control = control;
     CHECK(options->n_workers > 0);
     int error = waker_open(&proxy->waker, control, on_wake);
@@ -366,7 +381,8 @@ void proxy_note_drained(struct proxy *proxy)
     waker_poke(&proxy->waker);
 }
 
-void proxy_drain(struct proxy *proxy, uint32_t deadline_ms, void (*on_drained)(void *arg), void *arg)
+void proxy_drain(struct proxy *proxy, uint32_t deadline_ms, void (*on_drained)(void *arg),
+                 void *arg)
 {
     proxy->is_draining = true;
     proxy->on_drained = on_drained;
@@ -469,7 +485,8 @@ bool proxy_cluster_counters(const struct proxy *proxy, const struct cluster *clu
         struct cluster_page *page =
             atomic_load_explicit(&proxy->workers[w]->cluster_pages[cluster->slot / SLOTS_PER_PAGE],
                                  memory_order_acquire);
-        const struct cluster_slot *slot = page ? &page->slots[cluster->slot % SLOTS_PER_PAGE] : NULL;
+        const struct cluster_slot *slot =
+            page ? &page->slots[cluster->slot % SLOTS_PER_PAGE] : NULL;
         if (!slot || __atomic_load_n(&slot->identity, __ATOMIC_RELAXED) != identity)
             continue;
         found = true;

@@ -72,6 +72,18 @@ static void begin(struct stream *stream, struct downstream *down)
     WORKER_COUNT(worker, REQUESTS_ACTIVE, 1);
 }
 
+// Not to another version of HTTP: its requests would pass by every route. Left out, the wish is
+// ignored, as any server may (RFC 9110, 7.8).
+static bool may_upgrade(const struct h1_request *req)
+{
+    struct str to = header_get(&req->headers, HEADER_UPGRADE)->value;
+    static const struct str refused[] = {{"h2", 2}, {"http", 4}, {"tls", 3}};
+    for (unsigned i = 0; i < sizeof refused / sizeof *refused; i++)
+        if (to.len >= refused[i].len && str_equal_nocase(str_upto(to, refused[i].len), refused[i]))
+            return false;
+    return str_index(to, ',') < 0;
+}
+
 void stream_begin(struct stream *stream, struct downstream *down, uint32_t head_len)
 {
     begin(stream, down);
@@ -82,7 +94,8 @@ void stream_begin(struct stream *stream, struct downstream *down, uint32_t head_
     stream->head_len = head_len;
     stream->is_http10 = stream->req.minor == 0;
     stream->keep_down = stream->req.keep_alive && !down->close_after;
-    stream->is_upgrade = stream->req.is_upgrade && stream->req.body == BODY_NONE;
+    stream->is_upgrade =
+        stream->req.is_upgrade && stream->req.body == BODY_NONE && may_upgrade(&stream->req);
     stream->down_wire_received = head_len;
     down->rx_off += head_len;
     stream->body = down->rx;
@@ -129,13 +142,12 @@ static void note_outcome(struct stream *stream)
     if (!stream->is_tcp)
         COUNT(worker->classes[stream->status / 100 % CODE_CLASSES], 1);
     WORKER_COUNT(worker, REQUESTS_ACTIVE, -1);
-    if (!stream->cluster_slot)
+    struct cluster_slot *slot = stream->cluster_slot;
+    if (!slot || slot->identity != stream->cluster_identity)
         return;
-    COUNT(stream->cluster_slot->counters[CLUSTER_COUNTER_ACTIVE], -1);
-    if (stream->response_begun && stream->status >= 200 && stream->status < 600)
-        COUNT(stream->cluster_slot
-                  ->counters[CLUSTER_COUNTER_RESPONSES_2XX + stream->status / 100 - 2],
-              1);
+    COUNT(slot->counters[CLUSTER_COUNTER_ACTIVE], -1);
+    if (stream->response_begun && !stream->reply_status && stream->status >= 200)
+        COUNT(slot->counters[CLUSTER_COUNTER_RESPONSES_2XX + stream->status / 100 - 2], 1);
 }
 
 // Bytes behind this request (pipelined) stay with the connection.
@@ -168,26 +180,40 @@ static void finish(struct stream *stream)
     stream->down_tx_end_ns = worker->loop.now_ns;
     stream_log(stream);
     note_outcome(stream);
-    stream_leave_upstream(stream, stream->keep_up && !stream->cut && stream->request_sent &&
-                               stream->response_received,
-                   stream->status >= 500);
+    stream_leave_upstream(stream,
+                          stream->keep_up && !stream->cut && stream->request_sent &&
+                              stream->response_received,
+                          stream->status >= 500);
     if (stream->timer.deadline_ms)
         timer_disarm(&worker->loop.wheel, &stream->timer);
     list_remove(&stream->ready);
     return_buffers(stream);
     free_room(stream);
     down->stream = NULL;
-    worker_release_hold(worker, stream->hold);
+    if (stream->hold)
+        worker_release_hold(worker, stream->hold);
     pool_give(&worker->streams, stream);
+}
+
+// Would the client take a cut for the end?
+static bool ends_by_close(const struct stream *stream)
+{
+    if (stream->is_tunnel)
+        return stream->flags & FLAG_BIT(UC);
+    return stream->head_sent_down && !stream->reply_status &&
+           (stream->decode_chunked ||
+            (stream->res.body == BODY_UNTIL_CLOSE && !stream->encode_chunked));
 }
 
 enum step_result stream_step_finish(struct stream *stream)
 {
     struct downstream *down = stream->down;
     bool keep_alive = stream->keep_down && !stream->cut && stream->request_received;
-    bool cut = stream->cut;
+    bool cut = stream->cut, reset = cut && ends_by_close(stream);
     finish(stream);
-    if (cut)
+    if (reset)
+        downstream_reset(down);
+    else if (cut)
         downstream_close(down);
     else
         downstream_stream_done(down, keep_alive);
@@ -196,15 +222,24 @@ enum step_result stream_step_finish(struct stream *stream)
 
 void stream_abort(struct stream *stream)
 {
+    bool by_us = atomic_load_explicit(&stream->worker->stop, memory_order_relaxed);
     if (!stream->is_tcp && !stream->is_tunnel) {
-        stream->flags |= FLAG_BIT(DC);
-        stream->details = STR("downstream_remote_disconnect");
+        stream->flags |= by_us ? 0 : FLAG_BIT(DC);
+        stream->details =
+            by_us ? STR("downstream_local_disconnect") : STR("downstream_remote_disconnect");
     }
     stream->cut = true;
     finish(stream);
 }
 
 // ---- the loop ----
+
+enum step_result stream_yield(struct stream *stream)
+{
+    if (list_empty(&stream->ready))
+        list_push_back(&stream->worker->ready, &stream->ready);
+    return STEP_WAIT;
+}
 
 void stream_run(struct stream *stream)
 {

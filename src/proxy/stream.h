@@ -47,7 +47,7 @@ struct stream {
     struct worker *worker;
     struct downstream *down; // owner
     struct upstream *up;     // acquired; NULL: none
-    struct snapshot_hold *hold;
+    struct snapshot_hold *hold; // NULL: a tunnel, which outlives snapshots
     const struct listener *listener;
     const struct route *route;   // NULL: none matched
     const struct target *target;
@@ -55,7 +55,11 @@ struct stream {
     const struct endpoint *endpoint;
     struct endpoint_slot *endpoint_slot; // counted as active there; with its identity then
     uint64_t endpoint_identity;
-    struct cluster_slot *cluster_slot;
+    struct cluster_slot *cluster_slot; // likewise
+    uint64_t cluster_identity;
+    struct {
+        struct str cluster, route, listener;
+    } names; // of a tunnel
     struct list ready; // worker->ready
     struct timer timer; // the route's timeout
     enum stream_step step;
@@ -70,7 +74,7 @@ struct stream {
     bool keep_up;
     bool is_tcp, is_upgrade, is_tunnel;
     bool is_http10;
-    bool tunnel_seeded;    // bytes behind the heads were taken over
+    bool is_begun_tunnel;  // the heads were taken over, the snapshot let go
     bool cut;              // ended before its end: close instead of keepalive
     bool decode_chunked;   // response to an HTTP/1.0 client: chunks are taken apart
     bool encode_chunked;   // response until close to an HTTP/1.1 client: chunks are made
@@ -141,6 +145,7 @@ void stream_begin(struct stream *stream, struct downstream *down, uint32_t head_
 void stream_begin_tcp(struct stream *stream, struct downstream *down,
                       const struct listener *listener);
 void stream_run(struct stream *stream);
+enum step_result stream_yield(struct stream *stream); // used up its turn: goes on in the next round
 // As stream_run, then goes on with the connection's next request: for whoever is called by an event.
 void stream_drive(struct stream *stream);
 void stream_abort(struct stream *stream); // the client is gone: log, free; the caller closes `down`
@@ -194,7 +199,6 @@ enum pump_result {
 enum step_result stream_pump_failed(struct stream *stream, enum pump_result result); // stream_fail.c
 enum pump_result stream_pump_request(struct stream *stream);
 enum pump_result stream_pump_response(struct stream *stream);
-enum pump_result stream_pump_tunnel(struct stream *stream);
 // Takes up bytes that were read: up to `end` of the buffer. PUMP_DONE or PUMP_BAD_...
 enum pump_result stream_take_request_bytes(struct stream *stream, uint32_t end);
 enum pump_result stream_take_response_bytes(struct stream *stream, uint32_t end);

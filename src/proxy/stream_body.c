@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bodies on their way. Each direction has one bounded buffer: it is read only when it is empty, so a
-// slow reader stops the sender (backpressure) and costs no more than that buffer. Chunked bodies are
-// validated as they pass and forwarded as they are between two HTTP/1.1 sides.
+// Bodies on their way. Each direction has one bounded buffer: it is read only when it is empty, so
+// a slow reader stops the sender (backpressure) and costs no more than that buffer. Chunked bodies
+// are validated as they pass and forwarded as they are between two HTTP/1.1 sides.
 #include "proxy/stream.h"
 #include <fcntl.h>
 #include <stdio.h>
@@ -56,8 +56,8 @@ static void keep_trailer(struct stream *stream, struct str name, struct str valu
 {
     stream->trailer_bytes += name.len + value.len + 4;
     if (stream->n_trailers < TRAILERS_KEPT)
-        stream->trailers[stream->n_trailers++] = (struct header){
-            .name = stream_copy(stream, name), .value = stream_copy(stream, value)};
+        stream->trailers[stream->n_trailers++] =
+            (struct header){.name = stream_copy(stream, name), .value = stream_copy(stream, value)};
 }
 
 // Validates chunked bytes in [res_end, end). For an HTTP/1.0 client the data is moved together over
@@ -90,7 +90,8 @@ static enum pump_result take_chunked_response(struct stream *stream, uint32_t en
     return PUMP_DONE;
 }
 
-// What came until now becomes one chunk, in place: room was left in front of it (see read_response).
+// What came until now becomes one chunk, in place: room was left in front of it (see
+// read_response).
 static void wrap_chunk(struct stream *stream, uint32_t begin, uint32_t end)
 {
     char *rx = stream->up->rx;
@@ -172,9 +173,8 @@ static bool flush_upstream_head(struct stream *stream)
 
 static void note_progress(struct stream *stream)
 {
-    const struct proxy_options *options = proxy_get_options(stream->worker->proxy);
-    downstream_progress(stream->down, stream->is_tunnel ? options->tunnel_idle_timeout_ms
-                                                        : options->stream_idle_timeout_ms);
+    downstream_progress(stream->down,
+                        proxy_get_options(stream->worker->proxy)->stream_idle_timeout_ms);
 }
 
 // Reads more of the request's body into an empty buffer.
@@ -191,10 +191,9 @@ static enum pump_result read_request(struct stream *stream)
         down->rx_off = down->rx_end; // the head stays for its slices; nothing follows it
     }
     stream->body_begin = stream->body_off = stream->body_end = stream->body_fill = 0;
-    size_t want = BUFFER_LARGE_BYTES;
-    if (stream->req.body == BODY_LENGTH && stream->body_unread < want)
-        want = (size_t)stream->body_unread; // what is pipelined behind stays in the kernel
-    ssize_t n = sock_recv(&down->sock, stream->body, want);
+    // Not cut at the body's end, so that a short read tells that the socket is empty; what is
+    // pipelined behind goes back to the connection, see return_buffers().
+    ssize_t n = sock_recv(&down->sock, stream->body, BUFFER_LARGE_BYTES);
     if (n == -EAGAIN)
         return PUMP_WAIT;
     if (n <= 0)
@@ -313,9 +312,11 @@ static enum pump_result drain_pipe(struct stream *stream)
     struct downstream *down = stream->down;
     if (!down->sock.writable)
         return down->sock.failed ? PUMP_DOWN_FAILED : PUMP_WAIT;
+    // "More" holds back the last partial segment, which must not wait for a slow endpoint: only
+    // where so much is on its way that an acknowledgement will soon send it.
+    bool more = stream->res_unread > 0 && stream->pipe_bytes >= SPLICE_MORE_MIN_BYTES;
     ssize_t n = splice(stream->pipe[0], NULL, down->sock.watch.fd, NULL, stream->pipe_bytes,
-                       SPLICE_F_MOVE | SPLICE_F_NONBLOCK |
-                           (stream->res_unread ? SPLICE_F_MORE : 0));
+                       SPLICE_F_MOVE | SPLICE_F_NONBLOCK | (more ? SPLICE_F_MORE : 0));
     if (n < 0 && errno == EAGAIN) {
         down->sock.writable = false;
         return PUMP_WAIT;
@@ -356,8 +357,8 @@ static enum pump_result read_response(struct stream *stream)
         begin += CHUNK_ROOM_FRONT;
         want -= CHUNK_ROOM;
     }
-    // Not cut at the body's end: a short read tells that the socket is empty, and more than the body
-    // is a protocol error.
+    // Not cut at the body's end: a short read tells that the socket is empty, and more than the
+    // body is a protocol error.
     ssize_t n = sock_recv(&up->sock, up->rx + begin, want);
     if (n == -EAGAIN)
         return PUMP_WAIT;
@@ -377,8 +378,8 @@ static enum pump_result send_response(struct stream *stream)
     struct downstream *down = stream->down;
     if (!down->sock.writable)
         return down->sock.failed ? PUMP_DOWN_FAILED : PUMP_WAIT;
-    ssize_t n = sock_send(&down->sock, stream->up->rx + stream->res_off,
-                          stream->res_end - stream->res_off);
+    ssize_t n =
+        sock_send(&down->sock, stream->up->rx + stream->res_off, stream->res_end - stream->res_off);
     if (n == -EAGAIN)
         return PUMP_WAIT;
     if (n < 0)
@@ -418,112 +419,4 @@ enum pump_result stream_pump_response(struct stream *stream)
         if (result != PUMP_DONE)
             return result;
     }
-}
-
-// ---- tunnels ----
-
-// One direction: what came with the head first (seed), then from socket to socket.
-static enum pump_result pump_direction(struct stream *stream, struct direction *way,
-                                       struct sock *from, struct sock *to, uint64_t *counted,
-                                       bool to_upstream)
-{
-    const enum pump_result from_failed = to_upstream ? PUMP_DOWN_FAILED : PUMP_UP_FAILED;
-    const enum pump_result to_failed = to_upstream ? PUMP_UP_FAILED : PUMP_DOWN_FAILED;
-    uint32_t moved = 0;
-    for (;;) {
-        if (way->off < way->end) {
-            if (!to->writable)
-                return to->failed ? to_failed : PUMP_WAIT;
-            ssize_t n = sock_send(to, way->data + way->off, way->end - way->off);
-            if (n == -EAGAIN)
-                return PUMP_WAIT;
-            if (n < 0)
-                return to_failed;
-            way->off += (uint32_t)n;
-            *counted += (uint64_t)n;
-            moved += (uint32_t)n;
-            if (!to_upstream)
-                WORKER_COUNT(stream->worker, DOWNSTREAM_BYTES_SENT, n);
-            note_progress(stream);
-            continue;
-        }
-        if (way->eof_read) {
-            if (!way->eof_sent) {
-                shutdown(to->watch.fd, SHUT_WR); // a half-close is handed on
-                way->eof_sent = true;
-            }
-            return PUMP_DONE;
-        }
-        if (!from->readable) {
-            pool_give(&stream->worker->large, way->data); // an idle tunnel holds no buffer
-            way->data = NULL;
-            return from->failed ? from_failed : PUMP_WAIT;
-        }
-        if (moved >= RELAY_BYTES_PER_RUN)
-            return PUMP_YIELD;
-        if (!way->data)
-            way->data = pool_take(&stream->worker->large);
-        way->off = way->end = 0;
-        ssize_t n = sock_recv(from, way->data, BUFFER_LARGE_BYTES);
-        if (n == -EAGAIN)
-            continue;
-        if (n < 0)
-            return from_failed;
-        if (n == 0)
-            way->eof_read = true;
-        way->end = (uint32_t)n;
-        if (to_upstream)
-            WORKER_COUNT(stream->worker, DOWNSTREAM_BYTES_RECEIVED, n);
-    }
-}
-
-// Bytes that were read behind the two heads belong to the tunnel.
-static void seed_tunnel(struct stream *stream)
-{
-    struct downstream *down = stream->down;
-    struct upstream *up = stream->up;
-    if (stream->is_tcp)
-        return;
-    uint32_t early = stream->body_fill - stream->body_end;
-    if (early > 0) {
-        stream->to_up.data = pool_take(&stream->worker->large);
-        memcpy(stream->to_up.data, stream->body + stream->body_end, early);
-        stream->to_up.end = early;
-        stream->body_end = stream->body_fill;
-    }
-    if (up->rx && up->rx_end > stream->res_head_len) {
-        stream->to_down.data = pool_take(&stream->worker->large);
-        stream->to_down.end = up->rx_end - stream->res_head_len;
-        memcpy(stream->to_down.data, up->rx + stream->res_head_len, stream->to_down.end);
-        up->rx_end = stream->res_head_len;
-    }
-    down->sock.readable = true; // an edge may have come while the head was answered
-}
-
-enum pump_result stream_pump_tunnel(struct stream *stream)
-{
-    struct sock *down = &stream->down->sock, *up = &stream->up->sock;
-    if (!stream->tunnel_seeded) {
-        stream->tunnel_seeded = true;
-        seed_tunnel(stream);
-        note_progress(stream);
-    }
-    if (!downstream_flush(stream->down))
-        return PUMP_DOWN_FAILED;
-    if (stream->down->tx)
-        return PUMP_WAIT;
-    enum pump_result out =
-        pump_direction(stream, &stream->to_up, down, up, &stream->bytes_received, true);
-    if (out == PUMP_DOWN_FAILED || out == PUMP_UP_FAILED)
-        return out;
-    enum pump_result back =
-        pump_direction(stream, &stream->to_down, up, down, &stream->bytes_sent, false);
-    if (back == PUMP_DOWN_FAILED || back == PUMP_UP_FAILED)
-        return back;
-    if (out == PUMP_DONE && back == PUMP_DONE)
-        return PUMP_DONE;
-    // A WebSocket whose one side has ended has ended; plain TCP goes on half-closed.
-    if (!stream->is_tcp && (out == PUMP_DONE || back == PUMP_DONE))
-        return PUMP_DONE;
-    return out == PUMP_YIELD || back == PUMP_YIELD ? PUMP_YIELD : PUMP_WAIT;
 }

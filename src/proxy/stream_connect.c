@@ -70,8 +70,8 @@ enum step_result stream_step_connect(struct stream *stream)
         return STEP_NEXT;
     }
     if (!stream->cluster_slot) {
-        stream->cluster_slot =
-            worker_cluster_slot(worker, stream->hold->snapshot, stream->cluster);
+        stream->cluster_slot = worker_cluster_slot(worker, stream->hold->snapshot, stream->cluster);
+        stream->cluster_identity = stream->cluster_slot->identity;
         COUNT(stream->cluster_slot->counters[CLUSTER_COUNTER_REQUESTS], 1);
         COUNT(stream->cluster_slot->counters[CLUSTER_COUNTER_ACTIVE], 1);
     }
@@ -81,9 +81,8 @@ enum step_result stream_step_connect(struct stream *stream)
                                 .tried = stream->tried_endpoints,
                                 .n_tried = stream->n_tries};
     view.random2 = view.random * UINT64_C(0x9E3779B97F4A7C15);
-    const struct endpoint *endpoint =
-        balance_pick(stream->cluster, &stream->cluster_slot->balance, &view,
-                     stream->hold->snapshot->generation);
+    const struct endpoint *endpoint = balance_pick(stream->cluster, &stream->cluster_slot->balance,
+                                                   &view, stream->hold->snapshot->generation);
     if (!endpoint) {
         stream_reply(stream, 503, FLAG_BIT(UH), STR("no_healthy_upstream"),
                      STR("no healthy upstream"));
@@ -121,6 +120,7 @@ static enum step_result connect_failed(struct stream *stream, int error)
         stream->step = STEP_connect;
         return STEP_NEXT;
     }
+    COUNT(stream->cluster_slot->counters[CLUSTER_COUNTER_FAILURES], 1);
     uint64_t flags = FLAG_BIT(UF) | (stream->n_tries > 1 ? FLAG_BIT(URX) : 0);
     if (stream->is_tcp) {
         stream->flags |= flags;
@@ -149,6 +149,7 @@ enum step_result stream_step_send(struct stream *stream)
 {
     struct worker *worker = stream->worker;
     struct upstream *up = stream->up;
+    stream->failure = STR_NONE; // of a try before this one
     if (stream->is_tcp) {
         stream->upstream_local = up->local;
         stream->has_upstream_address = true;
@@ -174,8 +175,8 @@ enum step_result stream_step_send(struct stream *stream)
         head.len += body.len;
         body.len = 0;
     }
-    ssize_t n = body.len ? sock_send2(&up->sock, head, body)
-                         : sock_send(&up->sock, head.ptr, head.len);
+    ssize_t n =
+        body.len ? sock_send2(&up->sock, head, body) : sock_send(&up->sock, head.ptr, head.len);
     if (n < 0 && n != -EAGAIN)
         return stream_upstream_failed(stream);
     size_t sent = n > 0 ? (size_t)n : 0;

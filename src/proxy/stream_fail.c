@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What can go wrong on either side, and the deadlines: each ends in a retry, in an answer of our own
-// while no response has begun, or in a cut.
+// What can go wrong on either side, and the deadlines: each ends in a retry, in an answer of our
+// own while no response has begun, or in a cut.
 #include "proxy/stream.h"
 
 static bool may_replay(const struct stream *stream)
@@ -14,7 +14,6 @@ static bool may_replay(const struct stream *stream)
 // the endpoint while idle (RFC 9112, 9.3.1): the request is sent again where that is safe.
 enum step_result stream_upstream_failed(struct stream *stream)
 {
-    bool reset = stream->up->sock.failed;
     if (may_replay(stream)) {
         stream_leave_upstream(stream, false, false);
         WORKER_COUNT(stream->worker, RETRIES, 1);
@@ -27,10 +26,9 @@ enum step_result stream_upstream_failed(struct stream *stream)
         return STEP_NEXT;
     }
     stream_leave_upstream(stream, false, true);
-    if (stream->cluster_slot)
-        COUNT(stream->cluster_slot->counters[CLUSTER_COUNTER_FAILURES], 1);
+    COUNT(stream->cluster_slot->counters[CLUSTER_COUNTER_FAILURES], 1);
     if (stream->head_sent_down) {
-        stream->flags |= reset ? FLAG_BIT(UR) : FLAG_BIT(UC);
+        stream->flags |= FLAG_BIT(UC);
         stream->details = STR("upstream_reset_after_response_started{connection_termination}");
         stream->cut = true;
         stream->step = STEP_finish;
@@ -46,6 +44,7 @@ enum step_result stream_upstream_failed(struct stream *stream)
 enum step_result stream_bad_response(struct stream *stream, struct str details)
 {
     stream_leave_upstream(stream, false, true);
+    COUNT(stream->cluster_slot->counters[CLUSTER_COUNTER_FAILURES], 1);
     if (stream->head_sent_down) {
         stream->flags |= FLAG_BIT(UPE);
         stream->details = STR("upstream_reset_after_response_started{protocol_error}");
@@ -111,7 +110,8 @@ enum step_result stream_pump_failed(struct stream *stream, enum pump_result resu
     case PUMP_BAD_REQUEST:
         return bad_request(stream);
     case PUMP_BAD_RESPONSE:
-        return stream_bad_response(stream, STR("upstream_reset_after_response_started{protocol_error}"));
+        return stream_bad_response(stream,
+                                   STR("upstream_reset_after_response_started{protocol_error}"));
     case PUMP_TOO_LARGE:
         return payload_too_large(stream);
     case PUMP_WAIT:
@@ -125,7 +125,8 @@ enum step_result stream_pump_failed(struct stream *stream, enum pump_result resu
 void stream_on_route_timer(struct timer *timer)
 {
     struct stream *stream = LIST_ENTRY(timer, struct stream, timer);
-    stream->timer.deadline_ms = 0;
+    if (stream->response_received)
+        return; // the endpoint was in time: the rest is the client's
     stream_leave_upstream(stream, false, true);
     if (stream->cluster_slot)
         COUNT(stream->cluster_slot->counters[CLUSTER_COUNTER_FAILURES], 1);
@@ -143,7 +144,10 @@ void stream_on_route_timer(struct timer *timer)
 
 void stream_on_idle(struct stream *stream)
 {
-    stream_leave_upstream(stream, false, false);
+    bool awaits_upstream = stream->up && stream->request_received && !stream->response_received;
+    if (awaits_upstream && !stream->is_tcp && !stream->is_tunnel)
+        COUNT(stream->cluster_slot->counters[CLUSTER_COUNTER_FAILURES], 1);
+    stream_leave_upstream(stream, false, awaits_upstream);
     if (stream->is_tunnel || stream->is_tcp || stream->head_sent_down) {
         if (!stream->is_tunnel)
             stream->flags |= FLAG_BIT(SI);

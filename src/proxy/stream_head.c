@@ -57,7 +57,7 @@ static bool is_patched(const struct header_patch *patches, uint32_t n, struct st
 }
 
 struct copy_rule {
-    uint64_t drops; // bit by header id
+    uint64_t drops;                     // bit by header id
     const struct header_patch *patches; // what they name is written by put_patches
     uint32_t n_patches;
     bool (*is_ours)(struct str name); // further names that we write ourselves; NULL: none
@@ -72,9 +72,12 @@ static bool is_own_response_header(struct str name)
 
 static bool is_ingress_header(struct str name)
 {
-    static const char *const names[] = {"x-real-ip",          "x-forwarded-host",
-                                        "x-forwarded-port",   "x-forwarded-scheme",
-                                        "x-scheme",           "x-original-forwarded-for",
+    static const char *const names[] = {"x-real-ip",
+                                        "x-forwarded-host",
+                                        "x-forwarded-port",
+                                        "x-forwarded-scheme",
+                                        "x-scheme",
+                                        "x-original-forwarded-for",
                                         "proxy"};
     if (ascii_lower(name.ptr[0]) != 'x' && ascii_lower(name.ptr[0]) != 'p')
         return false;
@@ -91,8 +94,8 @@ static bool is_dropped(const struct header *header, const struct copy_rule *rule
            (rule->n_patches > 0 && is_patched(rule->patches, rule->n_patches, header->name));
 }
 
-// Copies the fields that `rule` leaves. Lines lie one behind the other in the buffer, so a run of kept
-// ones is one copy; it ends where the next dropped line begins.
+// Copies the fields that `rule` leaves. Lines lie one behind the other in the buffer, so a run of
+// kept ones is one copy; it ends where the next dropped line begins.
 static bool copy_headers(struct writer *w, const struct header_list *list,
                          const struct copy_rule *rule)
 {
@@ -111,8 +114,8 @@ static bool copy_headers(struct writer *w, const struct header_list *list,
     if (!run)
         return true;
     const struct header *last = &list->items[list->n - 1];
-    const char *end = last->value.len ? last->value.ptr + last->value.len
-                                      : last->name.ptr + last->name.len + 1;
+    const char *end =
+        last->value.len ? last->value.ptr + last->value.len : last->name.ptr + last->name.len + 1;
     return put(w, (struct str){run, (size_t)(end - run)}) && PUT(w, "\r\n");
 }
 
@@ -202,8 +205,7 @@ static void apply_ops(struct patcher *p, const struct header_ops *ops)
 {
     for (uint32_t i = 0; i < ops->n; i++) {
         const struct header_op *op = &ops->ops[i];
-        struct str value =
-            op->kind == HEADER_REMOVE ? STR_NONE : render(p->stream, op->value);
+        struct str value = op->kind == HEADER_REMOVE ? STR_NONE : render(p->stream, op->value);
         if (patch_authority(p, op, value))
             continue;
         if (op->kind == HEADER_ADD)
@@ -215,10 +217,10 @@ static void apply_ops(struct patcher *p, const struct header_ops *ops)
 
 static struct patcher patcher_for(struct stream *stream, const struct header_list *list)
 {
-    return (struct patcher){
-        .stream = stream,
-        .patches = stream_alloc(stream, PATCHES_MAX * sizeof(struct header_patch)),
-        .list = list};
+    return (struct patcher){.stream = stream,
+                            .patches =
+                                stream_alloc(stream, PATCHES_MAX * sizeof(struct header_patch)),
+                            .list = list};
 }
 
 // ---- the request ----
@@ -254,8 +256,7 @@ static struct str make_forwarded_for(struct stream *stream)
     size_t peer_len = address_format_ip(&stream->down->remote, peer);
     const struct header_list *list = &stream->req.headers;
     size_t len = peer_len;
-    if (list->first[HEADER_X_FORWARDED_FOR] &&
-        !(stream->route && stream->route->is_ingress))
+    if (list->first[HEADER_X_FORWARDED_FOR] && !(stream->route && stream->route->is_ingress))
         for (unsigned i = 0; i < list->n; i++)
             if (list->items[i].id == HEADER_X_FORWARDED_FOR)
                 len += list->items[i].value.len + 2;
@@ -354,7 +355,8 @@ static bool put_request_framing(struct writer *w, const struct stream *stream)
     if (stream->req.body == BODY_CHUNKED)
         ok = PUT(w, "transfer-encoding: chunked\r\n");
     if (stream->is_upgrade && upgrade)
-        return ok && PUT(w, "connection: upgrade\r\n") && put_header(w, STR("upgrade"), upgrade->value);
+        return ok && PUT(w, "connection: upgrade\r\n") &&
+               put_header(w, STR("upgrade"), upgrade->value);
     if (stream->req.te_trailers) // TE is hop by hop itself: named by Connection (RFC 9110, 10.1.4)
         ok = ok && PUT(w, "connection: te\r\nte: trailers\r\n");
     return ok;
@@ -442,8 +444,8 @@ static bool put_response_framing(struct writer *w, struct stream *stream)
         return PUT(w, "connection: upgrade\r\n") &&
                (!upgrade || put_header(w, STR("upgrade"), upgrade->value));
     }
-    bool is_chunked = (res->body == BODY_CHUNKED && !stream->decode_chunked) ||
-                      stream->encode_chunked;
+    bool is_chunked =
+        (res->body == BODY_CHUNKED && !stream->decode_chunked) || stream->encode_chunked;
     if (is_chunked && !PUT(w, "transfer-encoding: chunked\r\n"))
         return false;
     return put_connection(w, stream);
@@ -459,10 +461,9 @@ size_t stream_build_response_head(struct stream *stream, char *out, size_t cap)
 {
     const struct proxy_options *options = proxy_get_options(stream->worker->proxy);
     struct writer w = {out, out + cap};
-    const struct copy_rule rule = {ID_BIT(SERVER), stream->response_patches,
-                                   stream->n_response_patches,
-                                   stream->res.headers.first[HEADER_X_ENVOY] ? is_own_response_header
-                                                                             : NULL};
+    const struct copy_rule rule = {
+        ID_BIT(SERVER), stream->response_patches, stream->n_response_patches,
+        stream->res.headers.first[HEADER_X_ENVOY] ? is_own_response_header : NULL};
     bool ok = put_status_line(&w, stream->res.status, stream->res.reason) &&
               copy_headers(&w, &stream->res.headers, &rule);
     if (!stream->res.headers.first[HEADER_DATE] && !has_response_patch(stream, STR("date")))

@@ -53,12 +53,9 @@ static void fill_addresses(const struct stream *stream, struct request_info *inf
 
 static void fill_names(const struct stream *stream, struct request_info *info)
 {
-    if (stream->cluster)
-        info->cluster = stream->cluster->name;
-    if (stream->route)
-        info->route = stream->route->name;
-    if (stream->listener)
-        info->listener_name = stream->listener->name;
+    info->cluster = stream->cluster ? stream->cluster->name : stream->names.cluster;
+    info->route = stream->route ? stream->route->name : stream->names.route;
+    info->listener_name = stream->listener ? stream->listener->name : stream->names.listener;
     info->request_id = stream->request_id;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Answers of our own: a status, response flags for the log, a stable reason code that stands both in
-// the log's details and in the body, and one sentence.
+// Answers of our own: a status, response flags for the log, a stable reason code that stands both
+// in the log's details and in the body, and one sentence.
 #include "proxy/stream.h"
 
 void stream_reply(struct stream *stream, uint16_t status, uint64_t flags, struct str details,
@@ -31,12 +31,14 @@ void stream_write_reply(struct stream *stream)
     if (!stream->request_received)
         stream->keep_down = false; // what is left of the body would be taken for a request
     stream_prepare_reply(stream);
-    bool has_body = stream->status != 204 && stream->status != 304 &&
-                    stream->req.method_id != METHOD_HEAD;
-    size_t len = stream_build_reply_head(stream, stream->reply_body.len, worker->scratch,
-                                         SCRATCH_BYTES);
+    bool has_body =
+        stream->status != 204 && stream->status != 304 && stream->req.method_id != METHOD_HEAD;
+    size_t len =
+        stream_build_reply_head(stream, stream->reply_body.len, worker->scratch, SCRATCH_BYTES);
     CHECK(len > 0);
     size_t body_len = has_body ? stream->reply_body.len : 0;
+    // Whatever deadline led here, the client gets one of its own to take the answer.
+    downstream_progress(down, proxy_get_options(worker->proxy)->stream_idle_timeout_ms);
     stream->down_tx_begin_ns = worker->loop.now_ns;
     stream->bytes_sent = body_len;
     stream->down_head_sent = len;

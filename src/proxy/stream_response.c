@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The steps `head`, `relay` and `tunnel`: the response on its way to the client, and what of the
-// request's body is still to go.
+// The steps `head` and `relay`: the response on its way to the client, and what of the request's
+// body is still to go.
 #include "proxy/stream.h"
 
 // Reads what is there of a head. 1: bytes came; 0: wait; -1: the connection ended.
@@ -26,13 +26,20 @@ static int read_response_bytes(struct stream *stream)
     return 1;
 }
 
-// 100 Continue, 103 Early Hints and the like: passed on at once (RFC 9110, 15.2).
-static bool forward_interim(struct stream *stream)
+// 100 Continue, 103 Early Hints and the like: passed on at once (RFC 9110, 15.2). They make room in
+// the buffer, so that the final head stands at its front with space for a body behind it.
+static bool forward_interim(struct stream *stream, size_t len)
 {
-    if (stream->is_http10)
-        return true;
-    size_t len = stream_build_interim_head(stream, stream->worker->scratch, SCRATCH_BYTES);
-    return downstream_send_all(stream->down, (struct str){stream->worker->scratch, len});
+    struct upstream *up = stream->up;
+    bool ok = true;
+    if (!stream->is_http10) {
+        size_t n = stream_build_interim_head(stream, stream->worker->scratch, SCRATCH_BYTES);
+        stream->down_wire_sent += n;
+        ok = downstream_send_all(stream->down, (struct str){stream->worker->scratch, n});
+    }
+    up->rx_end -= (uint32_t)len;
+    memmove(up->rx, up->rx + len, up->rx_end);
+    return ok;
 }
 
 static void choose_response_framing(struct stream *stream)
@@ -65,7 +72,8 @@ static enum step_result begin_response(struct stream *stream, size_t head_len)
     if (up->rx_end > head_len)
         stream->up_rx_body_ns = worker->loop.now_ns;
     if (!is_tunnel && stream_take_response_bytes(stream, up->rx_end) == PUMP_BAD_RESPONSE)
-        return stream_bad_response(stream, STR("upstream_reset_before_response_started{protocol_error}"));
+        return stream_bad_response(stream,
+                                   STR("upstream_reset_before_response_started{protocol_error}"));
     stream_prepare_response(stream);
     size_t len = stream_build_response_head(stream, worker->scratch, SCRATCH_BYTES);
     if (len == 0)
@@ -108,13 +116,6 @@ static void note_request_end(struct stream *stream)
     }
 }
 
-static enum step_result yield(struct stream *stream)
-{
-    if (list_empty(&stream->ready))
-        list_push_back(&stream->worker->ready, &stream->ready);
-    return STEP_WAIT;
-}
-
 // Moves the request's body on. STEP_NEXT: the stream took another way.
 static enum step_result pump_request(struct stream *stream)
 {
@@ -123,45 +124,57 @@ static enum step_result pump_request(struct stream *stream)
     enum pump_result result = stream_pump_request(stream);
     note_request_end(stream);
     if (result == PUMP_YIELD)
-        return yield(stream);
+        return stream_yield(stream);
     if (result == PUMP_WAIT || result == PUMP_DONE)
         return STEP_WAIT;
-    if (result == PUMP_UP_FAILED && stream->up->sock.readable)
-        return STEP_WAIT; // an early answer may stand before the reset: read it first
+    if (result == PUMP_UP_FAILED) {
+        stream->up->sock.readable =
+            true; // an early answer may stand before the reset: read it first
+        return STEP_WAIT;
+    }
     return stream_pump_failed(stream, result);
+}
+
+// Looks for a head at the front of what was read.
+static enum h1_status parse_head(struct stream *stream, size_t *ret_len)
+{
+    struct h1_limits limits = {proxy_get_options(stream->worker->proxy)->head_bytes_max, 0,
+                               HEADERS_MAX};
+    size_t scanned = stream->res_head_len;
+    enum h1_error error;
+    enum h1_status status =
+        h1_parse_response(&stream->res, stream->req.method_id, &limits, stream->up->rx,
+                          stream->up->rx_end, &scanned, ret_len, &error);
+    stream->res_head_len = status == H1_MORE ? (uint32_t)scanned : 0;
+    if (status == H1_DONE && stream->res.status == 101 && !stream->is_upgrade)
+        return H1_ERROR; // to another protocol, which nobody asked for
+    return status;
 }
 
 enum step_result stream_step_head(struct stream *stream)
 {
-    const struct proxy_options *options = proxy_get_options(stream->worker->proxy);
-    struct h1_limits limits = {options->head_bytes_max, 0, HEADERS_MAX};
+    struct downstream *down = stream->down;
     struct upstream *up = stream->up;
     if (pump_request(stream) == STEP_NEXT)
         return STEP_NEXT;
-    for (;;) {
-        if (up->rx_end > stream->res_off) {
-            size_t scanned = stream->res_head_len, len = 0;
-            enum h1_error error;
-            enum h1_status status =
-                h1_parse_response(&stream->res, stream->req.method_id, &limits,
-                                  up->rx + stream->res_off, up->rx_end - stream->res_off, &scanned,
-                                  &len, &error);
-            stream->res_head_len = (uint32_t)scanned;
-            if (status == H1_ERROR)
-                return stream_bad_response(
-                    stream, STR("upstream_reset_before_response_started{protocol_error}"));
-            if (status == H1_DONE) {
-                stream->res_head_len = 0;
-                if (stream->res.status == 101 ? stream->is_upgrade : stream->res.status >= 200)
-                    return begin_response(stream, stream->res_off + len);
-                if (stream->res.status == 101)
-                    return stream_bad_response(
-                        stream, STR("upstream_reset_before_response_started{protocol_error}"));
-                if (!forward_interim(stream))
-                    return stream_client_gone(stream);
-                stream->res_off += (uint32_t)len;
-                continue;
-            }
+    if (down->tx && !downstream_flush(down)) // the rest of an interim head
+        return stream_client_gone(stream);
+    for (unsigned n_interims = 0;;) {
+        size_t len = 0;
+        enum h1_status status = parse_head(stream, &len);
+        if (status == H1_ERROR)
+            return stream_bad_response(
+                stream, STR("upstream_reset_before_response_started{protocol_error}"));
+        if (status == H1_DONE) {
+            if (stream->res.status >= 200 || stream->res.status == 101)
+                return begin_response(stream, len);
+            if (down->tx)
+                return STEP_WAIT; // a slow client: no more until it has taken the one before
+            if (n_interims++ == INTERIMS_PER_EVENT)
+                return stream_yield(stream);
+            if (!forward_interim(stream, len))
+                return stream_client_gone(stream);
+            continue;
         }
         if (!up->sock.readable)
             return up->sock.failed ? stream_upstream_failed(stream) : STEP_WAIT;
@@ -184,7 +197,7 @@ enum step_result stream_step_relay(struct stream *stream)
         stream->step = STEP_finish;
         return STEP_NEXT;
     case PUMP_YIELD:
-        return yield(stream);
+        return stream_yield(stream);
     case PUMP_WAIT:
         return STEP_WAIT;
     case PUMP_DOWN_FAILED:
@@ -195,20 +208,4 @@ enum step_result stream_step_relay(struct stream *stream)
         break;
     }
     return stream_pump_failed(stream, result);
-}
-
-enum step_result stream_step_tunnel(struct stream *stream)
-{
-    enum pump_result result = stream_pump_tunnel(stream);
-    if (result == PUMP_YIELD)
-        return yield(stream);
-    if (result == PUMP_WAIT)
-        return STEP_WAIT;
-    if (result == PUMP_DOWN_FAILED && !stream->is_tcp)
-        stream->flags |= FLAG_BIT(DC);
-    if (result == PUMP_UP_FAILED)
-        stream->flags |= FLAG_BIT(UC);
-    stream->cut = result != PUMP_DONE;
-    stream->step = STEP_finish;
-    return STEP_NEXT;
 }

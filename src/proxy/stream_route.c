@@ -142,6 +142,7 @@ enum step_result stream_step_route(struct stream *stream)
 {
     const struct h1_request *req = &stream->req;
     if (stream_take_request_bytes(stream, stream->down->rx_end) == PUMP_BAD_REQUEST) {
+        WORKER_COUNT(stream->worker, PROTOCOL_ERRORS, 1);
         stream_reply(stream, 400, FLAG_BIT(DPE), str_of(h1_error_detail(stream->req_chunked.error)),
                      str_of(h1_error_sentence(stream->req_chunked.error)));
         return STEP_NEXT;

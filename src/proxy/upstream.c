@@ -43,13 +43,24 @@ void upstream_close(struct upstream *up)
     pool_give(&worker->upstreams, up);
 }
 
+// The last read may have stopped right at the response's end without learning that nothing follows.
+static bool is_quiet(struct upstream *up)
+{
+    char byte;
+    if (!up->sock.readable)
+        return true;
+    return sock_recv(&up->sock, &byte, 1) == -EAGAIN;
+}
+
 static void on_event(struct watch *watch, uint32_t events)
 {
     struct upstream *up = LIST_ENTRY(watch, struct upstream, sock.watch);
     sock_note_events(&up->sock, events);
     if (up->state == UP_IDLE) {
         // Closed by the endpoint, or bytes that nobody asked for: either way it is of no more use.
-        if (up->sock.readable || up->sock.failed)
+        // But the news may be old: of the response's last bytes, read before this event had its
+        // turn.
+        if (up->sock.failed || !is_quiet(up))
             upstream_close(up);
         return;
     }
@@ -189,21 +200,22 @@ int upstream_finish_connect(struct upstream *up)
     return 0;
 }
 
-// The last read may have stopped right at the response's end without learning that nothing follows.
-static bool is_quiet(struct upstream *up)
+// Does the snapshot that is served now still name the endpoint? A stream that began under an older
+// one may be the last to use it.
+static bool is_served(const struct upstream *up)
 {
-    char byte;
-    if (!up->sock.readable)
-        return true;
-    return sock_recv(&up->sock, &byte, 1) == -EAGAIN;
+    const struct snapshot *snapshot = up->worker->hold->snapshot;
+    return up->slot->number < snapshot->n_endpoint_slots &&
+           snapshot->endpoint_identity[up->slot->number] == up->identity;
 }
 
 void upstream_release(struct upstream *up)
 {
     struct worker *worker = up->worker;
+    bool is_gone = !up->stream->hold->is_current && !is_served(up);
     up->stream = NULL;
     bool used_up = up->requests_max && up->n_requests >= up->requests_max;
-    if (up->state != UP_BUSY || is_stale(up) || used_up || up->tx || up->sock.failed ||
+    if (up->state != UP_BUSY || is_stale(up) || is_gone || used_up || up->tx || up->sock.failed ||
         up->sock.peer_closed || worker->is_draining || !is_quiet(up)) {
         upstream_close(up);
         return;

@@ -141,9 +141,8 @@ static void drop_hold(struct snapshot_hold *hold, struct worker *worker);
 
 const struct listener *worker_listener(struct worker *worker, uint32_t slot)
 {
-    return slot < worker->n_accepting && worker->accepting[slot]
-               ? worker->accepting[slot]->listener
-               : NULL;
+    return slot < worker->n_accepting && worker->accepting[slot] ? worker->accepting[slot]->listener
+                                                                 : NULL;
 }
 
 static void adopt_listeners(struct worker *worker, const struct snapshot *snapshot)
@@ -175,7 +174,7 @@ static void adopt_listeners(struct worker *worker, const struct snapshot *snapsh
     for (uint32_t i = 0; i < worker->n_accepting; i++) {
         struct accepting *accepting = worker->accepting[i];
         if (accepting && !accepting->listener) {
-            accepting_close(worker, accepting);
+            accepting_close(accepting);
             worker->accepting[i] = NULL;
         }
     }
@@ -188,8 +187,10 @@ static void drain_orphans(struct worker *worker)
          node = next) {
         next = node->next;
         struct downstream *down = LIST_ENTRY(node, struct downstream, node);
-        if (!down->is_tcp && !worker_listener(worker, down->listener_slot))
-            downstream_drain(down);
+        if (down->is_tcp || worker_listener(worker, down->listener_slot))
+            continue;
+        down->listener_slot = UINT32_MAX; // the slot may soon be another listener's
+        downstream_drain(down);
     }
 }
 
@@ -229,14 +230,8 @@ static void begin_drain(struct worker *worker)
 {
     worker->is_draining = true;
     for (uint32_t i = 0; i < worker->n_accepting; i++)
-        if (worker->accepting[i]) {
-            // Keeps its listener for the connections that are open; accepts no more.
-            if (worker->accepting[i]->is_open) {
-                loop_forget(&worker->loop, &worker->accepting[i]->watch);
-                close(worker->accepting[i]->watch.fd);
-                worker->accepting[i]->is_open = false;
-            }
-        }
+        if (worker->accepting[i]) // keeps its listener for the connections that are open
+            accepting_stop(worker->accepting[i]);
     for (struct list *node = worker->downstreams.next, *next; node != &worker->downstreams;
          node = next) {
         next = node->next;
@@ -308,7 +303,7 @@ void worker_run(struct worker *worker)
     upstream_close_idle(worker);
     for (uint32_t i = 0; i < worker->n_accepting; i++)
         if (worker->accepting[i])
-            accepting_close(worker, worker->accepting[i]);
+            accepting_close(worker->accepting[i]);
     worker->n_accepting = 0;
     if (worker->log)
         access_log_flush(worker->log);

@@ -199,10 +199,13 @@ struct str worker_date(struct worker *worker); // RFC 9110, 5.6.7, of now
 // ---- downstream.c, listener.c ----
 
 void accepting_open(struct worker *worker, const struct listener *listener, int fd);
-void accepting_close(struct worker *worker, struct accepting *accepting);
+void accepting_stop(struct accepting *accepting); // takes up who waits in the queue, then no more
+void accepting_close(struct accepting *accepting);
 void downstream_accept(struct worker *worker, const struct listener *listener, int fd,
                        const struct address *remote);
 void downstream_close(struct downstream *down); // also ends its stream, logged as cut
+// Closes with a reset: what ends a body that has no other end must not look like its end.
+void downstream_reset(struct downstream *down);
 // The stream is over: next request, linger or close.
 void downstream_stream_done(struct downstream *down, bool keep_alive);
 // Sends; what does not fit is kept in tx. false: the connection failed.
@@ -210,9 +213,10 @@ bool downstream_send(struct downstream *down, struct str head, struct str body, 
 // Sends all, or keeps the rest in tx (behind what is there). false: the connection failed.
 bool downstream_send_all(struct downstream *down, struct str data);
 bool downstream_flush(struct downstream *down); // false: failed; see down->tx
-void downstream_drain(struct downstream *down);
+void downstream_drain(struct downstream *down); // no more requests than the one that is here
 void downstream_continue(struct downstream *down); // after a stream: the next head, if one has come
 void downstream_progress(struct downstream *down, uint32_t timeout_ms); // bytes moved: deadline anew
+void downstream_drop_rx(struct downstream *down); // the receive buffer, with what is in it
 void downstream_free_closed(struct worker *worker);
 
 // ---- upstream.c ----
