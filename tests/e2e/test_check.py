@@ -173,3 +173,15 @@ def test_a_privileged_port_names_the_option(tmp_path):
         [*unprivileged, binary(), "run", "-f", str(tmp_path), "--bind", "127.0.0.1",
          "--admin", "none"], capture_output=True, text=True, timeout=60)
     assert result.returncode == 1 and "--port-map" in result.stderr
+
+
+def test_manifests_come_from_standard_input_too():
+    result = run_command("dump", "-f", "-", input=GOOD)
+    assert result.returncode == 0 and "10.0.0.1:80" in result.stdout
+
+
+def test_labels_choose_the_gateways(tmp_path):
+    (tmp_path / "in.yaml").write_text(GOOD)
+    ours = run_command("dump", "-f", tmp_path, "--labels", "istio=ingressgateway,app=x")
+    others = run_command("dump", "-f", tmp_path, "--labels", "istio=egressgateway")
+    assert "test.example" in ours.stdout and "test.example" not in others.stdout

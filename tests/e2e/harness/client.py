@@ -103,7 +103,7 @@ class Stream:
 
 class Client(Stream):
     def __init__(self, port, host="127.0.0.1", timeout=DEADLINE_S, receive_buffer=None, source=None):
-        sock = socket.socket()
+        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         if source:

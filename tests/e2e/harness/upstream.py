@@ -89,16 +89,16 @@ class Connection(Stream):
 class Upstream:
     """Listens on a port of its own; each connection runs `serve` in a thread."""
 
-    def __init__(self, serve, host="127.0.0.1", port=0, name=None):
-        self.serve = serve
+    def __init__(self, serve=None, host="127.0.0.1", port=0, name=None, listener=None):
+        self.serve = serve or echo
         self.name = name
         self.requests = queue.Queue()
         self.accepted = 0
         self.failures = []
         self.open = set()
         self.lock = threading.Lock()
-        self.listener = socket.create_server((host, port), backlog=512)
-        self.host, self.port = self.listener.getsockname()
+        self.listener = listener or socket.create_server((host, port), backlog=512)
+        self.host, self.port = self.listener.getsockname()[:2]
         self.thread = threading.Thread(target=self._accept, daemon=True)
         self.thread.start()
 
