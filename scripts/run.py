@@ -15,6 +15,7 @@ import threading
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 HTTPBINS = [("127.0.0.2", 8101), ("127.0.0.3", 8101)]  # as examples/quickstart/httpbin.yaml says
 NODE_PORT = 30007
+DIES_WITH_US = ["setpriv", "--pdeathsig", "TERM"]  # also when this process is killed outright
 
 
 def is_free(host, port):
@@ -78,8 +79,8 @@ def manual(port, node_port):
 
 def start_gateway(binary, port, node_port):
     """Starts the gateway and returns it with its ready line, or ends with what it complained about."""
-    argv = ["setpriv", "--pdeathsig", "TERM", binary, "run", "-f", str(ROOT / "examples/quickstart"), "--bind", "127.0.0.1",
-            "--port-map", f"80={port}", "--port-map", f"{NODE_PORT}={node_port}"]
+    argv = [*DIES_WITH_US, binary, "run", "-f", str(ROOT / "examples/quickstart"),
+            "--bind", "127.0.0.1", "--port-map", f"80={port}", "--port-map", f"{NODE_PORT}={node_port}"]
     admin = free_port("127.0.0.1", 15000)
     argv += ["--admin", f"127.0.0.1:{admin}"]
     gateway = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -136,8 +137,9 @@ def main():
             if not is_free(host, port):
                 sys.exit(f"run: {host}:{port} is in use, and examples/quickstart expects httpbin there")
             processes.append(subprocess.Popen(
-                ["setpriv", "--pdeathsig", "TERM", "/usr/bin/python3", "-m", "gunicorn", "--worker-class", "gthread", "--threads", "8",
-                 "--keep-alive", "60", "--log-level", "error", "--bind", f"{host}:{port}", "httpbin:app"],
+                [*DIES_WITH_US, "/usr/bin/python3", "-m", "gunicorn", "--worker-class", "gthread",
+                 "--threads", "8", "--keep-alive", "60", "--log-level", "error",
+                 "--bind", f"{host}:{port}", "httpbin:app"],
                 start_new_session=True, cwd=os.path.expanduser("~")))
         for (host, port), process in zip(HTTPBINS, list(processes)):
             wait_until_open(host, port, process, stopped)

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 import subprocess
-import time
 
 import pytest
 
 from harness.client import Client
 from harness.gateway import Gateway, free_port
-from harness.patience import PATIENCE, wait_until
+from harness.patience import wait_until
 from harness.upstream import Upstream, echo
 
 
@@ -34,7 +33,8 @@ def gateway(tmp_path, request):
     def start(manifests, *args, **options):
         folder = tmp_path / f"manifests-{len(started)}"
         folder.mkdir()
-        for name, text in (manifests if isinstance(manifests, dict) else {"all.yaml": manifests}).items():
+        files = manifests if isinstance(manifests, dict) else {"all.yaml": manifests}
+        for name, text in files.items():
             (folder / name).write_text(text)
         one = Gateway(folder, *args, **options)
         started.append(one)
@@ -116,20 +116,3 @@ def httpbins():
     both = Httpbins()
     yield both
     both.close()
-
-
-@pytest.fixture
-def seconds():
-    """A stopwatch whose upper bounds grow with the patience asked for."""
-
-    class Stopwatch:
-        def __init__(self):
-            self.start = time.monotonic()
-
-        def elapsed(self):
-            return time.monotonic() - self.start
-
-        def is_within(self, limit):
-            return self.elapsed() < limit * PATIENCE
-
-    return Stopwatch

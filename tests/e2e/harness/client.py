@@ -102,12 +102,10 @@ class Stream:
 
 
 class Client(Stream):
-    def __init__(self, port, host="127.0.0.1", timeout=DEADLINE_S, receive_buffer=None, source=None):
+    def __init__(self, port, host="127.0.0.1", timeout=DEADLINE_S, receive_buffer=None):
         sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        if source:
-            sock.bind((source, 0))
         sock.settimeout(timeout)
         sock.connect((host, port))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -182,15 +180,3 @@ class Client(Stream):
             return not self.sock.recv(1)
         except ConnectionResetError:
             return True
-
-    def is_open(self):
-        """True when neither a byte nor an end is waiting."""
-        self.sock.setblocking(False)
-        try:
-            return self.sock.recv(1, socket.MSG_PEEK) is None
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        finally:
-            self.sock.settimeout(DEADLINE_S)
