@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define ARENA_IS_STRICT 1
@@ -20,11 +21,16 @@ enum {
     ALIGNMENT = 16,
     FIRST_BLOCK_DEFAULT = 4096,
     BLOCK_MAX = 256 * 1024, // blocks double up to this; a larger allocation has its own
+    // An arena that has grown to HUGE_FROM goes on in huge pages: a snapshot of ten thousand hosts
+    // takes ten page faults instead of five thousand, and those who read it miss the TLB less.
+    HUGE_FROM = 1024 * 1024,
+    HUGE_BYTES = 2 * 1024 * 1024,
 };
 
 struct block {
     struct block *next;
-    size_t bytes; // with this header
+    size_t bytes : 63; // with this header
+    size_t is_mapped : 1;
 };
 _Static_assert(sizeof(struct block) % ALIGNMENT == 0, "what follows the header is aligned");
 
@@ -41,15 +47,33 @@ static size_t align_up(size_t bytes)
     return (bytes + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
 }
 
-static struct block *add_block(struct arena *arena, size_t bytes)
+static void *link_block(struct arena *arena, struct block *block, size_t bytes, bool is_mapped)
+{
+    *block = (struct block){.next = arena->blocks, .bytes = bytes, .is_mapped = is_mapped};
+    arena->blocks = block;
+    arena->bytes += bytes;
+    return block + 1;
+}
+
+static void *add_block(struct arena *arena, size_t bytes)
 {
     struct block *block = malloc(bytes);
     CHECK(block != NULL);
-    block->bytes = bytes;
-    block->next = arena->blocks;
-    arena->blocks = block;
-    arena->bytes += bytes;
-    return block;
+    return link_block(arena, block, bytes, false);
+}
+
+// `bytes` in whole huge pages, if the kernel has them to give.
+static void *add_huge_block(struct arena *arena, size_t bytes)
+{
+    size_t room = bytes + HUGE_BYTES; // somewhere in it is an aligned place
+    char *map = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(map != MAP_FAILED);
+    size_t before = -(uintptr_t)map & (HUGE_BYTES - 1);
+    if (before > 0)
+        munmap(map, before);
+    munmap(map + before + bytes, HUGE_BYTES - before);
+    madvise(map + before, bytes, MADV_HUGEPAGE);
+    return link_block(arena, (struct block *)(map + before), bytes, true);
 }
 
 struct arena *arena_create(size_t first_block_bytes)
@@ -61,7 +85,7 @@ struct arena *arena_create(size_t first_block_bytes)
     // The arena lives in its own first block: a small object costs one allocation.
     struct block *first = malloc(bytes);
     CHECK(first != NULL);
-    *first = (struct block){.next = NULL, .bytes = bytes};
+    *first = (struct block){.next = NULL, .bytes = bytes, .is_mapped = false};
     struct arena *arena = (struct arena *)(first + 1);
     *arena = (struct arena){
         .blocks = first,
@@ -80,26 +104,47 @@ void arena_destroy(struct arena *arena)
     struct block *block = arena->blocks;
     while (block) { // the last one holds the arena itself
         struct block *next = block->next;
-        free(block);
+        if (block->is_mapped)
+            munmap(block, block->bytes);
+        else
+            free(block);
         block = next;
     }
+}
+
+static void share(struct arena *arena, char *at, char *end)
+{
+    arena->at = at;
+    arena->end = end;
+}
+
+static void *alloc_huge(struct arena *arena, size_t bytes)
+{
+    size_t block_bytes =
+        (bytes + sizeof(struct block) + HUGE_BYTES - 1) & ~(size_t)(HUGE_BYTES - 1);
+    char *result = add_huge_block(arena, block_bytes);
+    char *end = result - sizeof(struct block) + block_bytes;
+    if (end - (result + bytes) > arena->end - arena->at)
+        share(arena, result + bytes, end);
+    return result;
 }
 
 static void *alloc_slowly(struct arena *arena, size_t bytes)
 {
     size_t wanted = bytes + sizeof(struct block);
+    if (!ARENA_IS_STRICT && (arena->bytes >= HUGE_FROM || wanted >= HUGE_BYTES))
+        return alloc_huge(arena, bytes);
     // What would waste much of a shared block gets a block to itself, and the shared one goes on.
     if (ARENA_IS_STRICT || wanted > arena->next_block_bytes / 2)
-        return add_block(arena, wanted) + 1;
+        return add_block(arena, wanted);
     size_t block_bytes = arena->next_block_bytes;
-    struct block *block = add_block(arena, block_bytes);
+    char *result = add_block(arena, block_bytes);
     if (arena->next_block_bytes < BLOCK_MAX)
         arena->next_block_bytes *= 2;
     if (arena->next_block_bytes > BLOCK_MAX)
         arena->next_block_bytes = BLOCK_MAX;
-    arena->at = (char *)(block + 1) + bytes;
-    arena->end = (char *)block + block_bytes;
-    return block + 1;
+    share(arena, result + bytes, result - sizeof(struct block) + block_bytes);
+    return result;
 }
 
 void *arena_alloc(struct arena *arena, size_t bytes)

@@ -61,6 +61,34 @@ static void test_memory_held_stays_near_what_was_asked_for(void **state)
     arena_destroy(arena);
 }
 
+// Past a megabyte an arena goes on in blocks of huge pages.
+static void test_a_large_arena_keeps_what_it_was_given(void **state)
+{
+    enum { N = 3000 };
+    static const size_t sizes[] = {160, 16, 4000, 300 * 1000, 48, 3 * 1024 * 1024};
+    static struct {
+        unsigned char *data;
+        size_t bytes;
+    } seen[N];
+    struct arena *arena = arena_create(0);
+    size_t asked = 0;
+    for (size_t i = 0; i < N; i++) {
+        seen[i].bytes = sizes[i % 500 == 499 ? 3 + i / 500 % 3 : i % 3];
+        seen[i].data = arena_zalloc(arena, seen[i].bytes);
+        asked += seen[i].bytes;
+        assert_int_equal((uintptr_t)seen[i].data % 16, 0);
+        for (size_t k = 0; k < seen[i].bytes; k += 8)
+            assert_int_equal(seen[i].data[k], 0);
+        memset(seen[i].data, (int)(i % 251) + 1, seen[i].bytes);
+    }
+    for (size_t i = 0; i < N; i++) {
+        assert_int_equal(seen[i].data[0], i % 251 + 1);
+        assert_int_equal(seen[i].data[seen[i].bytes - 1], i % 251 + 1);
+    }
+    assert_true(arena_bytes(arena) < asked + asked / 5 + 2 * 1024 * 1024);
+    arena_destroy(arena);
+}
+
 static void test_zalloc_clears_and_copies_are_terminated(void **state)
 {
     struct arena *arena = arena_create(0);
@@ -100,6 +128,7 @@ int main(void)
         cmocka_unit_test(test_a_small_object_costs_its_first_block_alone),
         cmocka_unit_test(test_a_huge_allocation_does_not_waste_the_shared_block),
         cmocka_unit_test(test_memory_held_stays_near_what_was_asked_for),
+        cmocka_unit_test(test_a_large_arena_keeps_what_it_was_given),
         cmocka_unit_test(test_zalloc_clears_and_copies_are_terminated),
         cmocka_unit_test(test_printf_holds_texts_of_any_length),
     };
