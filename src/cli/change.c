@@ -89,7 +89,7 @@ unsigned runtime_apply(struct runtime *runtime, struct buf *reterr)
     facts->published_wall_ns = clock_wall_ns();
     facts->updates++;
     facts->listeners_failed = n_failed;
-    facts->objects = store_counts(runtime->store).objects;
+    facts->objects = store_n_objects(runtime->store);
     log_update(runtime, proxy_snapshot(runtime->proxy));
 
     struct loop *loop = &runtime->loop;

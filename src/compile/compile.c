@@ -9,17 +9,6 @@
 
 enum { SCRATCH_BLOCK_BYTES = 64 * 1024, SUGGESTIONS_MAX = 50000 };
 
-static uint32_t count_rejected(const struct store *store, size_t n_rejected)
-{
-    for (int kind = 0; kind < KIND_COUNT; kind++) {
-        size_t n = 0;
-        const struct object *const *objects = store_all(store, (enum kind)kind, &n);
-        for (size_t i = 0; i < n; i++)
-            n_rejected += objects[i]->has_invalid_parts;
-    }
-    return (uint32_t)n_rejected;
-}
-
 struct snapshot *compile(const struct store *store, const struct compile_options *options,
                          const struct name_lookup *names, struct registry *registry,
                          uint64_t generation, struct diags *diags)
@@ -43,9 +32,8 @@ struct snapshot *compile(const struct store *store, const struct compile_options
     endpoints_report(&c);
 
     struct snapshot *snapshot = builder_seal(&c.builder, generation);
-    struct store_counts counts = store_counts(store);
-    snapshot->n_objects = (uint32_t)counts.objects;
-    snapshot->n_rejected = count_rejected(store, counts.broken);
+    snapshot->n_objects = (uint32_t)store_n_objects(store);
+    snapshot->n_rejected = (uint32_t)store_n_rejected(store);
     policy_index_destroy(c.policies);
     service_index_destroy(c.services);
     map_destroy(c.gateway_hosts);

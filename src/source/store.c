@@ -28,7 +28,9 @@ struct store {
     struct sorted sorted[KIND_COUNT];
     struct list reporters;
     uint64_t revision, sequence;
-    size_t n_shared; // claims beyond the first of an identity
+    size_t n_objects, n_with_invalid_parts; // in force
+    size_t n_broken;                        // identities without an object
+    size_t n_shared;                        // claims beyond the first of an identity
 };
 
 struct store *store_create(void)
@@ -149,19 +151,24 @@ uint64_t store_revision(const struct store *store)
     return store->revision;
 }
 
+size_t store_n_objects(const struct store *store)
+{
+    return store->n_objects;
+}
+
+size_t store_n_rejected(const struct store *store)
+{
+    return store->n_broken + store->n_with_invalid_parts;
+}
+
 struct store_counts store_counts(const struct store *store)
 {
-    struct store_counts counts = {0};
+    struct store_counts counts = {.objects = store->n_objects, .broken = store->n_broken};
     for (int kind = 0; kind < KIND_COUNT; kind++) {
-        size_t cursor = 0;
-        struct str key;
-        void *value;
-        while (map_next(store->identities[kind], &cursor, &key, &value)) {
-            const struct identity *identity = value;
-            counts.objects += identity->object != NULL;
-            counts.last_good += identity->object && identity->object->is_last_good;
-            counts.broken += identity->object == NULL;
-        }
+        size_t n = 0;
+        const struct object *const *objects = store_all(store, (enum kind)kind, &n);
+        for (size_t i = 0; i < n; i++)
+            counts.last_good += objects[i]->is_last_good;
     }
     return counts;
 }
@@ -202,12 +209,26 @@ static void insert_sorted(struct sorted *sorted, const struct object *object)
     sorted->n++;
 }
 
+static void count(struct store *store, const struct object *object, bool is_there)
+{
+    size_t one = is_there ? 1 : SIZE_MAX;
+    if (!object) {
+        store->n_broken += one;
+        return;
+    }
+    store->n_objects += one;
+    if (object->has_invalid_parts)
+        store->n_with_invalid_parts += one;
+}
+
 static void put_in_force(struct store *store, struct identity *identity, struct object *object)
 {
     struct sorted *sorted = &store->sorted[identity->kind];
     const struct object *old = identity->object;
     if (old == object)
         return;
+    count(store, old, false);
+    count(store, object, true);
     if (sorted->is_valid && ++sorted->patches > PATCHES_MAX)
         sorted->is_valid = false;
     if (old && sorted->is_valid)
@@ -265,6 +286,7 @@ static struct identity *add_identity(struct store *store, enum kind kind, struct
     identity->ns_len = (uint32_t)ns.len;
     identity->sequence = ++store->sequence;
     memcpy(identity->key, key.ptr, key.len);
+    count(store, NULL, true); // until its first claim gives it an object
     map_put(store->identities[kind], (struct str){identity->key, key.len}, identity);
     return identity;
 }
@@ -296,6 +318,7 @@ void store_withdraw(struct store *store, struct claim *claim)
     } else {
         map_remove(store->identities[identity->kind],
                    (struct str){identity->key, identity->key_len});
+        count(store, NULL, false);
         free(identity);
     }
     object_destroy(claim->object);

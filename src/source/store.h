@@ -15,6 +15,8 @@ const struct object *const *store_all(const struct store *store, enum kind kind,
 uint64_t store_revision(const struct store *store); // grows with every change
 struct store_counts {
     size_t objects, last_good, broken;
-} store_counts(const struct store *store);
+} store_counts(const struct store *store); // looks at each object
+size_t store_n_objects(const struct store *store);
+size_t store_n_rejected(const struct store *store); // broken, or in force without some part
 // Diagnostics about what was read, of all sources together (the newest reading of each file).
 void store_diags(const struct store *store, struct diags *out);
