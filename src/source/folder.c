@@ -176,6 +176,11 @@ static bool has_extension(struct str name)
            str_has_suffix(name, STR(".json"));
 }
 
+static bool is_missing(int error)
+{
+    return error == ENOENT || error == ENOTDIR;
+}
+
 // --- scanning ----------------------------------------------------------------------------------
 
 static void read_file(struct folder_source *source, struct str path, enum manifest_read_mode mode)
@@ -340,8 +345,11 @@ static void scan_path(struct folder_source *source, struct str path, bool is_roo
     struct stat status;
     if (!is_root)
         anchor_link(source, path);
-    if (stat(path.ptr, &status) != 0)
-        return; // swept away if it was there before
+    if (stat(path.ptr, &status) != 0) {
+        if (!is_missing(errno) && (is_root || has_extension(path)))
+            read_file(source, path, MANIFEST_IF_CHANGED); // says why it cannot
+        return;                                           // what is missing is swept away
+    }
     if (S_ISDIR(status.st_mode))
         scan_directory(source, path, &status, depth);
     else if (is_root || (S_ISREG(status.st_mode) && has_extension(path)))
@@ -382,10 +390,10 @@ static void scan_root(struct folder_source *source, struct root *root)
     if (source->watcher)
         watcher_anchor(source->watcher, root->path);
     if (stat(root->path.ptr, &status) != 0) {
-        bool is_missing = errno == ENOENT || errno == ENOTDIR;
+        bool is_gone = is_missing(errno);
         set_note(source, &root->notes, root->path,
-                 is_missing ? "does not exist; it is taken up when it appears" : strerror(errno));
-        if (!is_missing)
+                 is_gone ? "does not exist; it is taken up when it appears" : strerror(errno));
+        if (!is_gone)
             keep_all_below(source, root->path);
         return;
     }
@@ -428,9 +436,9 @@ static bool visit(struct folder_source *source, struct str path, bool is_finishe
         visit_root(source, (struct root *)root);
         return true;
     }
-    if (!is_there)
-        return errno != ENOENT && errno != ENOTDIR;
-    if (S_ISDIR(status.st_mode)) {
+    if (!is_there && is_missing(errno))
+        return false;
+    if (is_there && S_ISDIR(status.st_mode)) {
         rescan(source, path);
         return true;
     }
@@ -440,7 +448,7 @@ static bool visit(struct folder_source *source, struct str path, bool is_finishe
         anchor_link(source, path);
     else if (source->watcher)
         watcher_anchor(source->watcher, path);
-    if (root || (S_ISREG(status.st_mode) && has_extension(path)))
+    if (root || ((!is_there || S_ISREG(status.st_mode)) && has_extension(path)))
         read_file(source, path, is_finished ? MANIFEST_FINISHED : MANIFEST_UNFINISHED);
     return true;
 }
