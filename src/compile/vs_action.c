@@ -55,9 +55,28 @@ static bool add_value(struct compiler *c, const struct object *object, enum head
     return true;
 }
 
+// Names that an operation cannot change. What the API itself forbids (pseudo headers, a response's
+// Host) the model has reported.
+static bool has_effect(struct compiler *c, const struct object *object, const struct text *name,
+                       bool is_response, struct str path)
+{
+    struct str text = text_str(*name);
+    const char *why = NULL;
+    if (text.len == 0 || text.ptr[0] == ':')
+        return false;
+    if (!is_response && is_authority(text))
+        why = "a request cannot go without it";
+    else if (is_response && str_equal_nocase(text, STR("server")))
+        why = "the gateway always writes its own";
+    if (why)
+        complain(c, DIAG_FIELD_NO_EFFECT, object, name->line, name->col, path,
+                 "no effect on header \"%s\": %s", name->ptr, why);
+    return !why;
+}
+
 static bool add_values(struct compiler *c, const struct object *object, enum header_op_kind kind,
-                       const struct text_map *from, struct str path, struct header_op *ops,
-                       uint32_t *n)
+                       const struct text_map *from, bool is_response, struct str path,
+                       struct header_op *ops, uint32_t *n)
 {
     if (from->n == 0)
         return true;
@@ -67,8 +86,9 @@ static bool add_values(struct compiler *c, const struct object *object, enum hea
         qsort(sorted, from->n, sizeof *sorted, compare_pairs);
     for (uint32_t i = 0; i < from->n; i++) {
         struct str name = host_lower(c->arena, text_str(sorted[i].key));
-        // The authority is apart; other pseudo headers are dropped, as by Istio.
-        if (name.len == 0 || name.ptr[0] == ':' || is_authority(name))
+        if (!is_response && is_authority(name)) // apart: see read_ops()
+            continue;
+        if (!has_effect(c, object, &sorted[i].key, is_response, path))
             continue;
         if (!add_value(c, object, kind, name, &sorted[i], path, ops, n))
             return false;
@@ -86,7 +106,7 @@ static int compare_names(const void *a, const void *b)
 // the pair that gives a new one, NULL: none.
 static bool read_ops(struct compiler *c, const struct object *object,
                      const struct header_operations *from, const struct text_pair *authority,
-                     struct str path, struct header_ops *ret)
+                     bool is_response, struct str path, struct header_ops *ret)
 {
     uint32_t n = 0, cap = from->remove.n + from->set.n + from->add.n;
     if (cap == 0)
@@ -98,15 +118,16 @@ static bool read_ops(struct compiler *c, const struct object *object,
     qsort(removed, from->remove.n, sizeof *removed, compare_names);
     for (uint32_t i = 0; i < from->remove.n; i++) {
         struct str name = host_lower(c->arena, text_str(removed[i]));
-        if (name.len > 0 && name.ptr[0] != ':' && !str_is(name, "host"))
+        if (has_effect(c, object, &removed[i], is_response,
+                       path_of(c, "%.*s.remove", STR_ARG(path))))
             ops[n++] = (struct header_op){.kind = HEADER_REMOVE, .name = arena_str(c->arena, name)};
     }
     if (authority && !add_value(c, object, HEADER_SET, STR("host"), authority, path, ops, &n))
         return false;
-    if (!add_values(c, object, HEADER_SET, &from->set, path_of(c, "%.*s.set", STR_ARG(path)), ops,
-                    &n) ||
-        !add_values(c, object, HEADER_ADD, &from->add, path_of(c, "%.*s.add", STR_ARG(path)), ops,
-                    &n))
+    if (!add_values(c, object, HEADER_SET, &from->set, is_response,
+                    path_of(c, "%.*s.set", STR_ARG(path)), ops, &n) ||
+        !add_values(c, object, HEADER_ADD, &from->add, is_response,
+                    path_of(c, "%.*s.add", STR_ARG(path)), ops, &n))
         return false;
     *ret = (struct header_ops){n, ops};
     return true;
@@ -132,10 +153,10 @@ static bool read_headers(struct compiler *c, const struct object *object,
     if (!from->is_set)
         return true;
     struct str at = path_of(c, "%.*s.headers", STR_ARG(path));
-    return read_ops(c, object, &from->request, has_authority ? NULL : find_authority(from),
+    return read_ops(c, object, &from->request, has_authority ? NULL : find_authority(from), false,
                     path_of(c, "%.*s.request", STR_ARG(at)), ret_request) &&
-           read_ops(c, object, &from->response, NULL, path_of(c, "%.*s.response", STR_ARG(at)),
-                    ret_response);
+           read_ops(c, object, &from->response, NULL, true,
+                    path_of(c, "%.*s.response", STR_ARG(at)), ret_response);
 }
 
 // The rewrite's authority goes before a header of the rule, that before one of a destination.
