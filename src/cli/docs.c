@@ -189,7 +189,9 @@ static int print_page(const struct docs_page pages[N_PAGES], const char *name)
         buf_fini(&text);
         return is_written ? EXIT_CLEAN : EXIT_ERRORS;
     }
-    fprintf(stderr, "sluicegate docs: no page \"%s\"", name);
+    fputs("sluicegate docs: no page \"", stderr);
+    fputs(name, stderr);
+    fputs("\"", stderr);
     struct str nearest = diag_nearest(str_of(name), names, N_PAGES);
     if (nearest.len > 0)
         fprintf(stderr, "; did you mean %.*s?", STR_ARG(nearest));

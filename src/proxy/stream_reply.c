@@ -44,7 +44,8 @@ void stream_write_reply(struct stream *stream)
     stream->down_head_sent = len;
     stream->down_wire_sent += len + body_len;
     if (len + body_len <= SCRATCH_BYTES) {
-        memcpy(worker->scratch + len, stream->reply_body.ptr, body_len);
+        if (body_len > 0)
+            memcpy(worker->scratch + len, stream->reply_body.ptr, body_len);
         if (!downstream_send_all(down, (struct str){worker->scratch, len + body_len}))
             down->sock.failed = true;
         return;
