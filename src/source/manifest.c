@@ -60,6 +60,7 @@ struct part { // of a file's new text
 struct taking { // one run of manifest_take
     struct manifest *manifest;
     struct store *store;
+    struct arena *scratch;
     struct part *parts;
     struct document *documents; // one a part
     uint32_t n, cap;
@@ -162,6 +163,16 @@ static struct document *find_known_at(const struct manifest *manifest, struct st
     return NULL;
 }
 
+static void grow_parts(struct taking *taking)
+{
+    enum { SPARE = 8 }; // most often there are as many as before, or a few more
+    taking->cap = taking->cap ? taking->cap * 2 : taking->manifest->n_documents + SPARE;
+    struct part *larger = arena_alloc(taking->scratch, taking->cap * sizeof(*larger));
+    if (taking->n)
+        memcpy(larger, taking->parts, taking->n * sizeof(*larger));
+    taking->parts = larger;
+}
+
 static void split(struct taking *taking, struct str text)
 {
     const struct manifest *manifest = taking->manifest;
@@ -181,11 +192,8 @@ static void split(struct taking *taking, struct str text)
         } else {
             break;
         }
-        if (taking->n == taking->cap) {
-            taking->cap = taking->cap ? taking->cap * 2 : 8;
-            taking->parts = realloc(taking->parts, taking->cap * sizeof(*taking->parts));
-            CHECK(taking->parts != NULL);
-        }
+        if (taking->n == taking->cap)
+            grow_parts(taking);
         taking->parts[taking->n++] = part;
     }
     taking->documents = calloc(taking->n ? taking->n : 1, sizeof(*taking->documents));
@@ -444,7 +452,7 @@ static void replace_documents(struct taking *taking, bool is_unfinished)
 enum manifest_result manifest_take(struct manifest *manifest, struct store *store, struct str text,
                                    bool is_unfinished)
 {
-    struct taking taking = {.manifest = manifest, .store = store};
+    struct taking taking = {.manifest = manifest, .store = store, .scratch = arena_create(0)};
     split(&taking, text);
     keep_unchanged(&taking);
     mark_leaving(manifest->documents, manifest->n_documents);
@@ -461,7 +469,7 @@ enum manifest_result manifest_take(struct manifest *manifest, struct store *stor
     diags_destroy(taking.diags);
     taking.is_changed |= n_kept < taking.n || n_kept < manifest->n_documents || manifest->n_ghosts;
     replace_documents(&taking, is_unfinished);
-    free(taking.parts);
+    arena_destroy(taking.scratch);
     if (!taking.is_changed)
         return MANIFEST_UNCHANGED;
     store_touch(store);
@@ -522,39 +530,46 @@ static bool set_readable(struct manifest *manifest)
     return true;
 }
 
-// The whole content; false and errno.
-static bool read_whole(int fd, int64_t size, struct buf *out)
+// The whole content, in an arena since a large file is then in huge pages; false and errno.
+static bool read_whole(int fd, int64_t size, struct arena *arena, struct str *ret_text)
 {
-    buf_reserve(out, (size_t)size + 1);
+    size_t len = 0, room = (size_t)size + 1; // one more, to see the end
+    char *text = arena_alloc(arena, room);
     for (;;) {
-        buf_reserve(out, 1);
-        ssize_t got = read(fd, out->data + out->len, out->cap - out->len - 1);
+        ssize_t got = read(fd, text + len, room - len);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
             return false;
         if (got == 0)
-            return true;
-        out->len += (size_t)got;
-        if ((int64_t)out->len > FILE_BYTES_MAX) {
+            break;
+        len += (size_t)got;
+        if ((int64_t)len > FILE_BYTES_MAX) {
             errno = EFBIG;
             return false;
         }
+        if (len == room) { // it has grown
+            char *larger = arena_alloc(arena, room *= 2);
+            text = memcpy(larger, text, len);
+        }
     }
+    *ret_text = (struct str){text, len};
+    return true;
 }
 
 static enum manifest_result take_file(struct manifest *manifest, struct store *store, int fd,
                                       const struct file_stamp *stamp, bool is_unfinished)
 {
-    struct buf text = {0};
     int64_t now_ns = clock_wall_ns();
     enum manifest_result result = MANIFEST_UNCHANGED;
     // A writer has cut it to nothing and is about to fill it.
     if (is_unfinished && stamp->size == 0)
         return MANIFEST_UNCHANGED;
-    if (read_whole(fd, stamp->size, &text)) {
+    struct arena *arena = arena_create(0);
+    struct str text;
+    if (read_whole(fd, stamp->size, arena, &text)) {
         bool was_unreadable = set_readable(manifest);
-        result = manifest_take(manifest, store, buf_str(&text), is_unfinished);
+        result = manifest_take(manifest, store, text, is_unfinished);
         if (was_unreadable && result == MANIFEST_UNCHANGED) {
             store_touch(store);
             result = MANIFEST_CHANGED;
@@ -564,7 +579,7 @@ static enum manifest_result take_file(struct manifest *manifest, struct store *s
     } else {
         result = set_unreadable(manifest, store, strerror(errno));
     }
-    buf_fini(&text);
+    arena_destroy(arena);
     return result;
 }
 
