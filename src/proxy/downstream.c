@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET };
+static const uint32_t events_watched = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
 static void read_heads(struct downstream *down);
 
@@ -19,7 +19,7 @@ static void arm(struct downstream *down, uint32_t timeout_ms)
 // Others have their turn: setting the watch anew makes the kernel report once more what is ready.
 static void come_back(struct downstream *down)
 {
-    loop_change(&down->worker->loop, &down->sock.watch, EVENTS);
+    loop_change(&down->worker->loop, &down->sock.watch, events_watched);
 }
 
 // ---- buffers ----
@@ -438,7 +438,7 @@ void downstream_accept(struct worker *worker, const struct listener *listener, i
     worker->n_downstreams++;
     WORKER_COUNT(worker, CONNECTIONS, 1);
     WORKER_COUNT(worker, CONNECTIONS_ACTIVE, 1);
-    int error = loop_add(&worker->loop, &down->sock.watch, EVENTS);
+    int error = loop_add(&worker->loop, &down->sock.watch, events_watched);
     if (error < 0) {
         downstream_close(down);
         return;

@@ -23,8 +23,11 @@ void *stream_alloc(struct stream *stream, size_t bytes)
 
 struct str stream_copy(struct stream *stream, struct str text)
 {
+    if (text.len == 0)
+        return STR_NONE;
     char *copy = stream_alloc(stream, text.len);
-    memcpy(copy, text.ptr, text.len);
+    if (text.len > 0) // an absent string has no address
+        memcpy(copy, text.ptr, text.len);
     return (struct str){copy, text.len};
 }
 
@@ -32,7 +35,7 @@ static void free_room(struct stream *stream)
 {
     while (stream->room.more) {
         char *block = stream->room.more;
-        memcpy(&stream->room.more, block, sizeof block);
+        memcpy(&stream->room.more, block, sizeof stream->room.more);
         free(block);
     }
 }

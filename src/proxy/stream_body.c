@@ -15,7 +15,7 @@ enum pump_result stream_take_request_bytes(struct stream *stream, uint32_t end)
     stream->body_fill = end;
     if (stream->request_received)
         return PUMP_DONE;
-    uint32_t n = end - stream->body_end;
+    uint32_t begin = stream->body_end, n = end - begin;
     switch (stream->req.body) {
     case BODY_UNTIL_CLOSE: // no request has this
     case BODY_NONE:
@@ -47,6 +47,7 @@ enum pump_result stream_take_request_bytes(struct stream *stream, uint32_t end)
             return PUMP_TOO_LARGE;
         break;
     }
+    stream->down_wire_received += stream->body_end - begin;
     if (stream->request_received)
         stream->request_end_ns = stream->worker->loop.now_ns;
     return PUMP_DONE;
@@ -198,7 +199,6 @@ static enum pump_result read_request(struct stream *stream)
         return PUMP_WAIT;
     if (n <= 0)
         return PUMP_DOWN_FAILED;
-    stream->down_wire_received += (uint64_t)n;
     WORKER_COUNT(stream->worker, DOWNSTREAM_BYTES_RECEIVED, n);
     note_progress(stream);
     return stream_take_request_bytes(stream, (uint32_t)n);

@@ -260,8 +260,9 @@ static void on_log_timer(struct timer *timer)
     access_log_flush(worker->log);
 }
 
-static void look_at_mailbox(struct worker *worker)
+static void look_at_mailbox(struct loop *loop)
 {
+    struct worker *worker = LIST_ENTRY(loop, struct worker, loop);
     if (atomic_load_explicit(&worker->next, memory_order_relaxed)) {
         struct snapshot *snapshot =
             atomic_exchange_explicit(&worker->next, NULL, memory_order_acq_rel);
@@ -292,7 +293,6 @@ static void run_ready(struct worker *worker)
 void worker_run(struct worker *worker)
 {
     while (!atomic_load_explicit(&worker->stop, memory_order_relaxed)) {
-        look_at_mailbox(worker);
         loop_turn(&worker->loop, list_empty(&worker->ready) ? -1 : 0);
         run_ready(worker);
         downstream_free_closed(worker);
@@ -319,6 +319,7 @@ void worker_init(struct worker *worker, struct proxy *proxy, unsigned index)
     worker->proxy = proxy;
     worker->index = index;
     loop_init(&worker->loop);
+    worker->loop.before_events = look_at_mailbox;
     list_init(&worker->downstreams);
     list_init(&worker->closed);
     list_init(&worker->ready);
