@@ -76,6 +76,8 @@ void loop_turn(struct loop *loop, int max_ms)
 
     loop->n_events = n > 0 ? n : 0;
     loop->next_event = 0;
+    if (loop->before_events)
+        loop->before_events(loop);
     while (loop->next_event < loop->n_events) {
         const struct epoll_event *event = &loop->events[loop->next_event++];
         struct watch *watch = event->data.ptr;

@@ -13,6 +13,9 @@ struct watch {
 
 struct loop {
     int epoll_fd;
+    // Runs after the wait and before the turn's events; NULL: nothing. What another thread published before
+    // an event was caused is so seen before that event is handled.
+    void (*before_events)(struct loop *loop);
     int64_t now_ms;      // monotonic, taken once a turn
     int64_t now_ns;      // monotonic
     int64_t wall_ns;     // wall clock of the same instant
