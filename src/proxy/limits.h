@@ -29,6 +29,9 @@ enum {
     PATCHES_MAX = 64,          // headers that routes may set, add or remove in one head
     TRAILERS_KEPT = 8,         // trailers remembered for the access log
 
+    DROP_BODY_MAX = 64 * 1024, // rest of a request body that an answer of ours did not wait for: read and
+                               // dropped, so that the connection lives on
+
     HALF_CLOSE_GRACE_MS = 2000, // a client that ended its side may still read an answer for so long
     DRAIN_GRACE_MS = 500, // from accepting: a connection that has asked for nothing yet is on its way to
     LOG_FLUSH_MS = 50,          // oldest access-log line in a worker's chunk

@@ -4,7 +4,7 @@
 //   route ──> connect ──> send ──> head ──> relay ──> finish
 //     │          │ ▲        │        │                  ▲
 //     │          │ └─ retry ┴────────┘ (before any      │
-//     └──────────┴──────> reply ─────────response byte)─┘
+//     └──────────┴──────> reply (drop) ──response byte)─┘
 //
 // Bodies flow in `relay`, the request's already from `send` on: each side's reading stops while the
 // other side's buffer is full.
@@ -18,6 +18,7 @@
     X(head)    /* the response's head is awaited; the request's body flows */                      \
     X(relay)   /* the response's body flows */                                                     \
     X(reply)   /* an answer of our own is written */                                               \
+    X(drop)    /* ... and what is left of a short request body read and dropped */                 \
     X(tunnel)  /* upgraded, or TCP: bytes flow both ways */                                        \
     X(finish)  /* logged, connections given back; the stream is gone */
 enum stream_step {
@@ -198,6 +199,8 @@ enum pump_result {
 };
 enum step_result stream_pump_failed(struct stream *stream, enum pump_result result); // stream_fail.c
 enum pump_result stream_pump_request(struct stream *stream);
+// Reads the request's body and drops it.
+enum pump_result stream_drop_request(struct stream *stream);
 enum pump_result stream_pump_response(struct stream *stream);
 // Takes up bytes that were read: up to `end` of the buffer. PUMP_DONE or PUMP_BAD_...
 enum pump_result stream_take_request_bytes(struct stream *stream, uint32_t end);

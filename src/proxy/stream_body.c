@@ -240,6 +240,18 @@ enum pump_result stream_pump_request(struct stream *stream)
     return up->sock.failed ? PUMP_UP_FAILED : PUMP_WAIT;
 }
 
+enum pump_result stream_drop_request(struct stream *stream)
+{
+    for (;;) {
+        stream->body_off = stream->body_end;
+        if (stream->request_received)
+            return PUMP_DONE;
+        enum pump_result result = read_request(stream);
+        if (result != PUMP_DONE)
+            return result;
+    }
+}
+
 // ---- splice ----
 
 static bool open_pipe(struct stream *stream)

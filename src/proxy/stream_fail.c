@@ -148,7 +148,10 @@ void stream_on_idle(struct stream *stream)
     if (awaits_upstream && !stream->is_tcp && !stream->is_tunnel)
         COUNT(stream->cluster_slot->counters[CLUSTER_COUNTER_FAILURES], 1);
     stream_leave_upstream(stream, false, awaits_upstream);
-    if (stream->is_tunnel || stream->is_tcp || stream->head_sent_down) {
+    if (stream->step == STEP_drop) { // answered; the rest of the body does not come
+        stream->keep_down = false;
+        stream->step = STEP_finish;
+    } else if (stream->is_tunnel || stream->is_tcp || stream->head_sent_down) {
         if (!stream->is_tunnel)
             stream->flags |= FLAG_BIT(SI);
         stream->details = stream->is_tunnel ? stream->details : STR("stream_idle_timeout");

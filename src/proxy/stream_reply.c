@@ -24,11 +24,18 @@ void stream_reply(struct stream *stream, uint16_t status, uint64_t flags, struct
     stream->reply_body = (struct str){body, len + 2};
 }
 
+// A client that waits for 100 Continue will not send its body after another answer.
+static bool can_drop_body(const struct stream *stream)
+{
+    return stream->req.body == BODY_LENGTH && stream->body_unread <= DROP_BODY_MAX &&
+           !stream->req.expects_continue;
+}
+
 void stream_write_reply(struct stream *stream)
 {
     struct downstream *down = stream->down;
     struct worker *worker = stream->worker;
-    if (!stream->request_received)
+    if (!stream->request_received && !can_drop_body(stream))
         stream->keep_down = false; // what is left of the body would be taken for a request
     stream_prepare_reply(stream);
     bool has_body =
@@ -67,6 +74,18 @@ enum step_result stream_step_reply(struct stream *stream)
         return stream_client_gone(stream);
     if (down->tx)
         return STEP_WAIT;
+    stream->step = stream->keep_down && !stream->request_received ? STEP_drop : STEP_finish;
+    if (stream->step == STEP_drop)
+        downstream_progress(down, proxy_get_options(stream->worker->proxy)->linger_timeout_ms);
+    return STEP_NEXT;
+}
+
+enum step_result stream_step_drop(struct stream *stream)
+{
+    enum pump_result result = stream_drop_request(stream);
+    if (result == PUMP_WAIT)
+        return STEP_WAIT;
+    stream->keep_down = result == PUMP_DONE;
     stream->step = STEP_finish;
     return STEP_NEXT;
 }
