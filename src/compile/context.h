@@ -40,6 +40,20 @@ struct str origin_of(struct compiler *c, const struct object *object, uint32_t l
 void hint_object(struct compiler *c, struct diag *diag, enum kind kind, struct str ns,
                  struct str name, const char *fallback);
 
+// Objects are many and lie far apart: a loop over all of them asks for those to come.
+enum { OBJECTS_AHEAD = 6 };
+static inline void prefetch_object(const struct object *object)
+{
+    enum { LINE = 64, FIRST = -2, LAST = 8 }; // its texts come before, its parts behind
+    for (int i = FIRST; i <= LAST; i++)
+        __builtin_prefetch((const void *)((uintptr_t)object + (uintptr_t)(i * LINE)));
+}
+static inline void prefetch_ahead(const struct object *const *objects, size_t i, size_t n)
+{
+    if (i + OBJECTS_AHEAD < n)
+        prefetch_object(objects[i + OBJECTS_AHEAD]);
+}
+
 // Joins texts in `arena`; much cheaper than printf where there are ten thousands.
 struct str join(struct arena *arena, const struct str *parts, size_t n);
 #define JOIN(arena, ...)                                                                           \

@@ -52,6 +52,7 @@ struct endpoint_index *endpoint_index_create(struct compiler *c)
     size_t n = 0;
     const struct object *const *slices = store_all(c->store, KIND_ENDPOINT_SLICE, &n);
     for (size_t i = 0; i < n; i++) {
+        prefetch_ahead(slices, i, n);
         const struct text *name =
             text_map_find(&slices[i]->labels, STR("kubernetes.io/service-name"));
         if (name)

@@ -274,6 +274,26 @@ static void emit_host(struct ingresses *all, struct builder_listener *listener, 
     ingress_host_emit(all->c, host, vhosts, n);
 }
 
+static void find_service(struct compiler *c, struct ingress_item *item)
+{
+    struct str name = text_str(item->backend->service);
+    if (!name.ptr)
+        return;
+    item->service = store_find(c->store, KIND_SERVICE, item->ingress->object->ns, name);
+    if (item->service)
+        prefetch_object(item->service);
+}
+
+// Some hosts before it is their turn, so that what they need is in the cache by then.
+static void find_services(struct compiler *c, struct ingress_host *host)
+{
+    prefetch_object(host->owner);
+    for (struct ingress_item_node *node = host->first; node; node = node->next)
+        find_service(c, &node->item);
+    if (host->default_item)
+        find_service(c, host->default_item);
+}
+
 static void emit_all(struct ingresses *all)
 {
     struct compiler *c = all->c;
@@ -286,8 +306,14 @@ static void emit_all(struct ingresses *all)
     struct map *taken = map_create(); // aliases
     struct str name;
     void *value = NULL;
-    for (size_t i = 0; map_next(all->hosts, &i, &name, &value);)
-        emit_host(all, listener, taken, value);
+    size_t n_found = 0, ahead = 0;
+    for (size_t i = 0; map_next(all->hosts, &i, &name, &value);) {
+        struct ingress_host *host = value;
+        for (; n_found < i + OBJECTS_AHEAD && map_next(all->hosts, &ahead, &name, &value);
+             n_found++)
+            find_services(c, value);
+        emit_host(all, listener, taken, host);
+    }
     map_destroy(taken);
 }
 
@@ -298,6 +324,7 @@ void ingresses_compile(struct compiler *c)
     size_t n = 0;
     const struct object *const *objects = store_all(c->store, KIND_INGRESS, &n);
     for (size_t i = 0; i < n; i++) {
+        prefetch_ahead(objects, i, n);
         if (!ingress_is_selected(c, &choice, objects[i]))
             continue;
         if (!all.first)

@@ -13,6 +13,7 @@ struct ingress_item { // a path of a host
     const struct ingress_entry *ingress;
     const struct ingress_path *path; // NULL: the default backend
     const struct ingress_backend *backend;
+    const struct object *service;           // of the backend; NULL: does not exist
     uint32_t rule_index, path_index, order; // order: of age
     struct str text; // of the path; without its last '/' unless it is matched exactly or as a regex
     bool is_exact;
@@ -32,7 +33,7 @@ struct ingress_host {
     uint32_t line, col;
     struct ingress_item_node *first, **end;
     uint32_t n_items;
-    const struct ingress_item *default_item;
+    struct ingress_item *default_item;
     const struct ingress_item *regex_item; // that turns the host's paths into regexes; NULL: none
     const struct ingress_entry *app_root;  // the first that sets one
     struct ingress_alias *aliases;

@@ -75,8 +75,7 @@ const struct cluster *ingress_cluster(struct compiler *c, const struct ingress_i
     const struct object *object = item->ingress->object;
     if (!backend->service.ptr)
         return resource_cluster(c, item);
-    const struct object *service =
-        store_find(c->store, KIND_SERVICE, object->ns, text_str(backend->service));
+    const struct object *service = item->service;
     if (!service) {
         struct diag *diag =
             complain(c, DIAG_DANGLING_SERVICE, object, backend->service.line, backend->service.col,
