@@ -88,6 +88,7 @@ struct stream {
     uint32_t head_len; // of the request in down->rx
     uint64_t flags;
     struct str details, failure;
+    struct str termination, up_close_type, up_close_reason; // of the log; constants
     struct str reply_body;
     uint16_t reply_status;
     struct str reply_headers; // further header lines of a local answer, each with CR LF

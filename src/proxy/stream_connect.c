@@ -48,6 +48,14 @@ void stream_leave_upstream(struct stream *stream, bool reusable, bool is_error)
         return;
     note_inactive(stream, is_error);
     stream->up = NULL;
+    if (!reusable && up->state != UP_CONNECTING) {
+        stream->up_close_type = up->sock.failed        ? STR("RemoteReset")
+                                : up->sock.peer_closed ? STR("Normal")
+                                                       : STR("LocalReset");
+        if (!up->sock.failed && !up->sock.peer_closed)
+            stream->up_close_reason = stream->up_close_reason.len ? stream->up_close_reason
+                                                                  : STR("request_not_completed");
+    }
     if (reusable)
         upstream_release(up);
     else

@@ -43,6 +43,7 @@ enum step_result stream_upstream_failed(struct stream *stream)
 
 enum step_result stream_bad_response(struct stream *stream, struct str details)
 {
+    stream->up_close_reason = STR("protocol_error");
     stream_leave_upstream(stream, false, true);
     COUNT(stream->cluster_slot->counters[CLUSTER_COUNTER_FAILURES], 1);
     if (stream->head_sent_down) {
@@ -60,6 +61,7 @@ enum step_result stream_bad_response(struct stream *stream, struct str details)
 
 enum step_result stream_client_gone(struct stream *stream)
 {
+    stream->up_close_reason = STR("downstream_disconnect");
     stream_leave_upstream(stream, false, false);
     stream->flags |= FLAG_BIT(DC);
     stream->details = STR("downstream_remote_disconnect");
@@ -127,6 +129,7 @@ void stream_on_route_timer(struct timer *timer)
     struct stream *stream = LIST_ENTRY(timer, struct stream, timer);
     if (stream->response_received)
         return; // the endpoint was in time: the rest is the client's
+    stream->up_close_reason = STR("response_timeout");
     stream_leave_upstream(stream, false, true);
     if (stream->cluster_slot)
         COUNT(stream->cluster_slot->counters[CLUSTER_COUNTER_FAILURES], 1);
@@ -147,7 +150,10 @@ void stream_on_idle(struct stream *stream)
     bool awaits_upstream = stream->up && stream->request_received && !stream->response_received;
     if (awaits_upstream && !stream->is_tcp && !stream->is_tunnel)
         COUNT(stream->cluster_slot->counters[CLUSTER_COUNTER_FAILURES], 1);
+    stream->up_close_reason = STR("idle_timeout");
     stream_leave_upstream(stream, false, awaits_upstream);
+    if (stream->is_tunnel || stream->is_tcp)
+        stream->termination = STR("idle_timeout");
     if (stream->step == STEP_drop) { // answered; the rest of the body does not come
         stream->keep_down = false;
         stream->step = STEP_finish;

@@ -74,6 +74,22 @@ static void fill_bytes(const struct stream *stream, struct request_info *info)
     info->upstream_head_received = stream->up_head_received;
 }
 
+// A client's connection that goes on has no close to tell of.
+static void fill_downstream_close(const struct stream *stream, struct request_info *info)
+{
+    const struct sock *sock = &stream->down->sock;
+    if (sock->failed) {
+        info->downstream_close_type = STR("RemoteReset");
+    } else if (sock->peer_closed) {
+        info->downstream_close_type = STR("Normal");
+    } else if (stream->cut) {
+        info->downstream_close_type = STR("LocalReset");
+        info->downstream_close_reason = stream->details;
+    } else if (!stream->keep_down && !stream->is_tcp) {
+        info->downstream_close_reason = STR("connection_close");
+    }
+}
+
 void stream_fill_info(struct stream *stream, struct request_info *info)
 {
     memset(info, 0, sizeof *info);
@@ -103,6 +119,10 @@ void stream_fill_info(struct stream *stream, struct request_info *info)
     info->flags = stream->flags;
     info->details = stream->details;
     info->upstream_transport_failure = stream->failure;
+    info->termination_details = stream->termination;
+    info->upstream_close_type = stream->up_close_type;
+    info->upstream_close_reason = stream->up_close_reason;
+    fill_downstream_close(stream, info);
     if (stream->reply_status)
         info->local_reply_body = stream->reply_body;
     info->random = worker_random(stream->worker);

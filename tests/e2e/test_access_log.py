@@ -119,6 +119,24 @@ def test_a_format_of_ones_own(gateway, upstream):
     assert re.fullmatch(r"GET /a-lo 200 20\d\d 100% application/json 1", line)
 
 
+CLOSES = ("%RESPONSE_FLAGS% down=%DOWNSTREAM_DETECTED_CLOSE_TYPE%/%DOWNSTREAM_LOCAL_CLOSE_REASON% "
+          "up=%UPSTREAM_DETECTED_CLOSE_TYPE%/%UPSTREAM_LOCAL_CLOSE_REASON%")
+
+
+def test_how_each_side_was_closed(gateway, upstream):
+    served = gateway(one_route(upstream(lambda conn: (conn.read_request(), conn.reset()))),
+                     "--access-log-format", CLOSES)
+    assert served.get("/").status == 503
+    served.access_log.wait_for(r"^U[CR] down=-/- up=RemoteReset/-$")
+
+
+def test_a_route_timeout_closes_the_upstream_connection(gateway, upstream):
+    served = gateway(one_route(upstream(lambda conn: (conn.read_request(), conn.read_all())),
+                               timeout="200ms"), "--access-log-format", CLOSES)
+    assert served.get("/").status == 504
+    served.access_log.wait_for(r"^UT down=-/- up=LocalReset/response_timeout$")
+
+
 def test_a_json_object_of_ones_own(gateway, upstream):
     served = gateway(one_route(upstream()), "--access-log-format", json.dumps(
         {"code": "%RESPONSE_CODE%", "line": "%REQ(:METHOD)% %REQ(:PATH)%", "none": "%REQ(X-NONE)%"}))
