@@ -221,6 +221,21 @@ static void test_draining_ends_what_is_idle_and_finishes_what_is_not(void **stat
     wait_until_quiet(gate);
 }
 
+static void test_draining_answers_a_client_that_has_just_come(void **state)
+{
+    struct gate *gate = *state;
+    gate->has_no_cluster = true;
+    open_gate(gate);
+    struct peer *client = connect_to_gate(gate); // accepted or still in the queue
+    proxy_drain(gate->proxy, WAIT_S * 1000, note_drained, gate);
+    say(client, get);
+    assert_non_null(strstr(hear_head(client), "connection: close\r\n"));
+    hear(client, "here");
+    hear_end(client);
+    hang_up(client);
+    wait_until_quiet(gate);
+}
+
 static void test_the_end_comes_whatever_is_open(void **state)
 {
     struct gate *gate = *state;
@@ -257,6 +272,7 @@ int main(void)
         TEST(a_change_ends_only_the_connections_that_it_concerns),
         TEST(a_thousand_changes_fail_no_request),
         TEST(draining_ends_what_is_idle_and_finishes_what_is_not),
+        TEST(draining_answers_a_client_that_has_just_come),
         TEST(the_end_comes_whatever_is_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -226,7 +226,7 @@ enum step_result stream_step_finish(struct stream *stream)
 void stream_abort(struct stream *stream)
 {
     bool by_us = atomic_load_explicit(&stream->worker->stop, memory_order_relaxed);
-    if (!stream->is_tcp && !stream->is_tunnel) {
+    if (!stream->is_tcp && !stream->is_tunnel && stream->step != STEP_drop) {
         stream->flags |= by_us ? 0 : FLAG_BIT(DC);
         stream->details =
             by_us ? STR("downstream_local_disconnect") : STR("downstream_remote_disconnect");
