@@ -38,5 +38,6 @@ struct snapshot *compile(const struct store *store, const struct compile_options
     service_index_destroy(c.services);
     map_destroy(c.gateway_hosts);
     arena_destroy(c.scratch);
+    buf_fini(&c.brief);
     return snapshot;
 }

@@ -14,6 +14,7 @@ struct compiler {
     struct snapshot_builder *builder;
     struct arena *arena;   // the snapshot's: all that routes point to
     struct arena *scratch; // of this compile alone
+    struct buf brief;      // join_brief's
     struct diags *diags;
     struct service_index *services;
     struct policy_index *policies; // DestinationRules
@@ -59,6 +60,11 @@ struct str join(struct arena *arena, const struct str *parts, size_t n);
 #define JOIN(arena, ...)                                                                           \
     join((arena), (const struct str[]){__VA_ARGS__},                                               \
          sizeof((const struct str[]){__VA_ARGS__}) / sizeof(struct str))
+// The same for a text that is used at once: it lasts until the next one.
+struct str join_brief(struct compiler *c, const struct str *parts, size_t n);
+#define JOIN_BRIEF(c, ...)                                                                         \
+    join_brief((c), (const struct str[]){__VA_ARGS__},                                             \
+               sizeof((const struct str[]){__VA_ARGS__}) / sizeof(struct str))
 enum { NUMBER_TEXT_MAX = 21 };
 struct str number_text(uint64_t value, char out[NUMBER_TEXT_MAX]);
 

@@ -145,7 +145,7 @@ void policy_index_destroy(struct policy_index *index)
 
 static const struct merged_rule *find_in(struct compiler *c, struct str ns, struct str fqdn)
 {
-    struct str key = JOIN(c->scratch, ns, STR("|"), fqdn);
+    struct str key = JOIN_BRIEF(c, ns, STR("|"), fqdn);
     const struct merged_rule *rule = map_find(c->policies->exact, key);
     if (rule)
         return rule;

@@ -286,7 +286,7 @@ static void gather_pods(struct gathering *g, const struct listing *listing)
 static bool gather(struct gathering *g)
 {
     struct compiler *c = g->c;
-    struct str key = JOIN(c->scratch, g->service->ns, STR("/"), g->service->name);
+    struct str key = JOIN_BRIEF(c, g->service->ns, STR("/"), g->service->name);
     const struct listing *slices = map_find(service_endpoints(c->services)->slices, key);
     if (slices) {
         for (const struct listed *at = slices->first; at; at = at->next)

@@ -373,7 +373,9 @@ void ingress_host_emit(struct compiler *c, struct ingress_host *host, struct bui
                        size_t n)
 {
     struct emission e = {.c = c, .host = host, .vhosts = vhosts, .n_vhosts = n};
-    struct ingress_item *items = ARENA_ARRAY(c->scratch, struct ingress_item, host->n_items + 1);
+    struct ingress_item few[4], *items = few; // most hosts have no more
+    if (host->n_items > sizeof few / sizeof *few)
+        items = ARENA_ARRAY(c->scratch, struct ingress_item, host->n_items);
     uint32_t count = 0;
     for (const struct ingress_item_node *node = host->first; node; node = node->next)
         items[count++] = node->item;

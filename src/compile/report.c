@@ -46,6 +46,14 @@ struct str join(struct arena *arena, const struct str *parts, size_t n)
     return (struct str){text, len};
 }
 
+struct str join_brief(struct compiler *c, const struct str *parts, size_t n)
+{
+    c->brief.len = 0;
+    for (size_t i = 0; i < n; i++)
+        buf_add_str(&c->brief, parts[i]);
+    return buf_str(&c->brief);
+}
+
 struct str number_text(uint64_t value, char out[NUMBER_TEXT_MAX])
 {
     char *at = out + NUMBER_TEXT_MAX;

@@ -111,7 +111,7 @@ static struct cluster *named_cluster(struct compiler *c, struct str port, struct
                                      struct str host, struct str suffix, bool *ret_is_new)
 {
     struct str name =
-        JOIN(c->scratch, STR("outbound|"), port, STR("|"), subset, STR("|"), host, suffix);
+        JOIN_BRIEF(c, STR("outbound|"), port, STR("|"), subset, STR("|"), host, suffix);
     return builder_cluster(c->builder, name, ret_is_new);
 }
 
