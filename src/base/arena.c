@@ -21,8 +21,9 @@ enum {
     ALIGNMENT = 16,
     FIRST_BLOCK_DEFAULT = 4096,
     BLOCK_MAX = 256 * 1024, // blocks double up to this; a larger allocation has its own
-    // An arena that has grown to HUGE_FROM goes on in huge pages: a snapshot of ten thousand hosts
-    // takes ten page faults instead of five thousand, and those who read it miss the TLB less.
+    // An arena that has grown to HUGE_FROM goes on in huge pages, as does what is larger by itself:
+    // a snapshot of ten thousand hosts takes ten page faults instead of five thousand, and those
+    // who read it miss the TLB less.
     HUGE_FROM = 1024 * 1024,
     HUGE_BYTES = 2 * 1024 * 1024,
 };
@@ -132,7 +133,7 @@ static void *alloc_huge(struct arena *arena, size_t bytes)
 static void *alloc_slowly(struct arena *arena, size_t bytes)
 {
     size_t wanted = bytes + sizeof(struct block);
-    if (!ARENA_IS_STRICT && (arena->bytes >= HUGE_FROM || wanted >= HUGE_BYTES))
+    if (!ARENA_IS_STRICT && (arena->bytes >= HUGE_FROM || wanted > HUGE_FROM))
         return alloc_huge(arena, bytes);
     // What would waste much of a shared block gets a block to itself, and the shared one goes on.
     if (ARENA_IS_STRICT || wanted > arena->next_block_bytes / 2)
