@@ -61,13 +61,14 @@
     X(MESH_ONLY,         "mesh-only",         DIAG_NOTE,    "The VirtualService names no Gateway; it is for sidecars and has no effect here.") \
     X(NOT_EXPORTED,      "not-exported",      DIAG_NOTE,    "exportTo does not include this gateway's namespace; the object has no effect here.") \
     X(UNREACHABLE_ROUTE, "unreachable-route", DIAG_WARNING, "An earlier rule of the VirtualService takes every request; this rule is never reached.") \
-    X(REGEX_INVALID,     "regex-invalid",     DIAG_ERROR,   "A regular expression is malformed; the part that uses it is left out.") \
-    X(MATCH_NOT_SERVED,  "match-not-served",  DIAG_ERROR,   "A condition is one that this version cannot test; the match block is left out.") \
-    X(HEADER_VALUE,      "header-value",      DIAG_ERROR,   "A header's value holds a malformed command operator; the rule is left out.") \
-    X(REDIRECT_CODE,     "redirect-code",     DIAG_ERROR,   "The redirect code passes validation but gives no working route; the rule is left out.") \
+    X(ROUTE_INVALID,     "route-invalid",     DIAG_WARNING, "A rule, match block or path is broken; rather than left to what comes behind it, its requests are answered 503.") \
+    X(REGEX_INVALID,     "regex-invalid",     DIAG_ERROR,   "A regular expression is malformed; the rule of a VirtualService is answered 503, a path of an Ingress is left out.") \
+    X(MATCH_NOT_SERVED,  "match-not-served",  DIAG_ERROR,   "A condition is one that this version cannot test; what the rest of the match block takes is answered 503.") \
+    X(HEADER_VALUE,      "header-value",      DIAG_ERROR,   "A header's value holds a malformed command operator; the rule is answered 503.") \
+    X(REDIRECT_CODE,     "redirect-code",     DIAG_ERROR,   "The redirect code passes validation but gives no working route; the rule is answered 503.") \
     X(UNKNOWN_SUBSET,    "unknown-subset",    DIAG_ERROR,   "A destination names a subset that no DestinationRule defines; its requests are answered 503.") \
-    X(UNKNOWN_DELEGATE,  "unknown-delegate",  DIAG_ERROR,   "A rule delegates to a VirtualService that does not exist; the rule is left out.") \
-    X(DELEGATE_INVALID,  "delegate-invalid",  DIAG_ERROR,   "A rule delegates to a VirtualService that cannot be a delegate; the rule is left out.") \
+    X(UNKNOWN_DELEGATE,  "unknown-delegate",  DIAG_ERROR,   "A rule delegates to a VirtualService that does not exist; the rule is answered 503.") \
+    X(DELEGATE_INVALID,  "delegate-invalid",  DIAG_ERROR,   "A rule delegates to a VirtualService that cannot be a delegate; the rule is answered 503.") \
     X(DELEGATE_CONFLICT, "delegate-conflict", DIAG_WARNING, "A delegate's match contradicts the root's; this pair is left out.") \
     X(DELEGATE_UNUSED,   "delegate-unused",   DIAG_WARNING, "A VirtualService without hosts is nobody's delegate; it has no effect.") \
     X(DR_DUPLICATE,      "dr-duplicate",      DIAG_WARNING, "Another DestinationRule of the host already sets this; the first counts.") \

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compile/virtual_service.h"
+#include "compile/broken.h"
 #include "compile/hosts.h"
 
 // ---- which blocks apply to a Gateway and port ----
@@ -45,7 +46,7 @@ static bool block_applies(const struct compiler *c, const struct vs_rule *rule,
                           const struct http_match *block, const struct object *gateway,
                           uint16_t port)
 {
-    if (block->is_invalid || (block->port.is_set && block->port.value != port))
+    if (block->port.is_set && block->port.value != port)
         return false;
     // Where gateways are named, the conditions on the source do not count.
     if (block->gateways.n > 0)
@@ -66,10 +67,8 @@ struct vs_prepared *vs_prepare(struct compiler *c, const struct object *object)
     for (uint32_t i = 0; i < vs->n_http; i++)
         cap += delegate_count(c, object, i);
     prepared->rules = ARENA_ARRAY(c->scratch, struct vs_rule, cap + 1);
-    for (uint32_t i = 0; i < vs->n_http; i++) {
-        if (!vs->http[i].is_invalid)
-            delegate_expand(c, object, i, prepared->rules, &prepared->n_rules);
-    }
+    for (uint32_t i = 0; i < vs->n_http; i++)
+        delegate_expand(c, object, i, prepared->rules, &prepared->n_rules);
     return prepared;
 }
 
@@ -134,24 +133,26 @@ static void check_cover(struct compiler *c, struct covered *covered, const struc
     cover(c, covered, route, rule);
 }
 
-// One route for a block (NULL: a rule without match).
-static void add_route(struct compiler *c, struct vs_routes *routes, struct vs_rule *rule,
-                      const struct http_match *block, struct str path, const struct route *action,
-                      struct covered *covered)
+// Adds the route of a block (NULL: of a rule without match); true: it takes every request.
+static bool add_route(struct compiler *c, struct vs_routes *routes, struct vs_rule *rule,
+                      const struct http_match *block, struct route *route, bool is_catch_all)
 {
-    struct route route = *action;
-    if (!vs_match_build(c, rule, block, path, &route))
-        return;
-    if (block)
-        check_cover(c, covered, &route, rule, block, path);
-    vs_action_fit_path(c, &route);
     uint32_t line = block ? block->line : rule->rule->line;
     uint32_t col = block ? block->col : rule->rule->col;
-    route.name = route_name(c, rule, block);
-    route.origin = origin_of(c, rule->object, line, col);
-    routes->items[routes->n++] = (struct vs_route){
-        .route = route, .rule = rule, .is_catch_all = vs_match_is_catch_all(block)};
+    route->name = route_name(c, rule, block);
+    route->origin = origin_of(c, rule->object, line, col);
+    routes->items[routes->n++] =
+        (struct vs_route){.route = *route, .rule = rule, .is_catch_all = is_catch_all};
     rule->is_emitted = true;
+    return is_catch_all;
+}
+
+static bool takes_all(const struct route *route)
+{
+    bool is_any = route->path_kind == PATH_ANY;
+    bool is_root = route->path_kind == PATH_PREFIX_STRING &&
+                   (route->path.len == 0 || str_is(route->path, "/"));
+    return route->n_matches == 0 && (is_any || is_root);
 }
 
 static uint32_t count_routes(const struct vs_prepared *prepared)
@@ -172,25 +173,85 @@ static bool rule_applies(const struct compiler *c, const struct vs_rule *rule,
     return rule->rule->n_match == 0;
 }
 
+static void report_broken(struct compiler *c, const struct vs_rule *rule,
+                          const struct http_match *block, struct str path, bool is_catch_all)
+{
+    complain(c, DIAG_ROUTE_INVALID, rule->object, block ? block->line : rule->rule->line,
+             block ? block->col : rule->rule->col, path, "is broken, so %s answered 503",
+             is_catch_all ? "every request that gets here is" : "the requests it matches are");
+}
+
+struct broken_block {
+    uint32_t index;
+    struct route route; // with what is sound of its conditions
+    struct broken_block *next;
+};
+
+// Adds the routes of a rule's broken blocks; true: one takes every request. They are behind the
+// rule's sound ones: blocks are alternatives, so what a sound one takes is meant for the same.
+static bool add_broken_blocks(struct compiler *c, struct vs_routes *routes, struct vs_rule *rule,
+                              struct broken_block *first)
+{
+    for (struct broken_block *at = first; at; at = at->next) {
+        const struct http_match *block = &rule->rule->match[at->index];
+        answer_broken(c, &at->route);
+        bool is_catch_all = takes_all(&at->route);
+        if (!rule->is_broken)
+            report_broken(c, rule, block, path_item(c, rule->path, "match", at->index),
+                          is_catch_all);
+        rule->is_closed |= is_catch_all;
+        if (add_route(c, routes, rule, block, &at->route, is_catch_all))
+            return true;
+    }
+    return false;
+}
+
 // Adds the routes of a rule; true: it takes every request.
 static bool add_rule(struct compiler *c, struct vs_routes *routes, struct vs_rule *rule,
                      const struct object *gateway, uint16_t port, struct covered *covered)
 {
     struct route action = {0};
-    if (!vs_action_build(c, rule, port, &action))
-        return false;
-    uint32_t first = routes->n;
-    if (rule->rule->n_match == 0)
-        add_route(c, routes, rule, NULL, STR_NONE, &action, covered);
+    rule->is_broken = rule->is_broken || !vs_action_build(c, rule, port, &action);
+    if (rule->is_broken) {
+        answer_broken(c, &action);
+        rule->is_closed = rule->rule->n_match == 0;
+        report_broken(c, rule, NULL, rule->path, rule->is_closed);
+    }
+    if (rule->rule->n_match == 0) {
+        vs_action_fit_path(c, &action);
+        return add_route(c, routes, rule, NULL, &action, true);
+    }
+    struct broken_block *broken = NULL, **end = &broken;
     for (uint32_t i = 0; i < rule->rule->n_match; i++) {
         const struct http_match *block = &rule->rule->match[i];
         if (!block_applies(c, rule, block, gateway, port))
             continue;
-        add_route(c, routes, rule, block, path_item(c, rule->path, "match", i), &action, covered);
-        if (routes->n > first && routes->items[routes->n - 1].is_catch_all)
-            break;
+        struct str path = path_item(c, rule->path, "match", i);
+        struct route route = action;
+        bool is_sound = vs_match_build(c, rule, block, path, &route) && !block->is_invalid;
+        if (!is_sound) {
+            *end = ARENA_NEW(c->scratch, struct broken_block);
+            **end = (struct broken_block){.index = i, .route = route};
+            end = &(*end)->next;
+            continue;
+        }
+        check_cover(c, covered, &route, rule, block, path);
+        vs_action_fit_path(c, &route);
+        if (add_route(c, routes, rule, block, &route, vs_match_is_catch_all(block)))
+            return true;
     }
-    return routes->n > first && routes->items[routes->n - 1].is_catch_all;
+    return add_broken_blocks(c, routes, rule, broken);
+}
+
+// A rule behind a closed one has no route until that is mended; what is wrong with it is said now.
+static void check_rule(struct compiler *c, const struct vs_rule *rule, uint16_t port)
+{
+    struct route route = {0};
+    if (!rule->is_broken)
+        vs_action_build(c, rule, port, &route);
+    for (uint32_t i = 0; i < rule->rule->n_match; i++)
+        vs_match_build(c, rule, &rule->rule->match[i], path_item(c, rule->path, "match", i),
+                       &route);
 }
 
 struct vs_routes *vs_routes_create(struct compiler *c, struct vs_prepared *prepared,
@@ -204,10 +265,14 @@ struct vs_routes *vs_routes_create(struct compiler *c, struct vs_prepared *prepa
         struct vs_rule *rule = &prepared->rules[i];
         if (!rule_applies(c, rule, gateway, port))
             continue;
-        if (catch_all)
-            rule->cut_by = catch_all;
-        else if (add_rule(c, routes, rule, gateway, port, &covered))
-            catch_all = rule;
+        if (!catch_all) {
+            if (add_rule(c, routes, rule, gateway, port, &covered))
+                catch_all = rule;
+            continue;
+        }
+        rule->cut_by = catch_all;
+        if (catch_all->is_closed)
+            check_rule(c, rule, port);
     }
     map_destroy(covered.paths);
     return routes;
@@ -217,7 +282,7 @@ void vs_report_unreachable(struct compiler *c, const struct vs_prepared *prepare
 {
     for (uint32_t i = 0; i < prepared->n_rules; i++) {
         const struct vs_rule *rule = &prepared->rules[i], *by = rule->cut_by;
-        if (!by || rule->is_emitted)
+        if (!by || rule->is_emitted || by->is_closed)
             continue;
         complain(c, DIAG_UNREACHABLE_ROUTE, rule->object, rule->rule->line, rule->rule->col,
                  rule->path, "%.*s (%.*s) takes every request before it", STR_ARG(by->path),

@@ -2,6 +2,10 @@
 // VirtualServices -> routes. A VirtualService is prepared once (delegates merged into flat rules),
 // then compiled for each Gateway and port it binds to, since match blocks may name either. Control
 // thread; everything lives for the compile.
+//
+//   broken  a rule with a mistake, or one whose delegate is not there: it is answered 503 in its
+//           place, so that no later rule takes the requests that were meant for it. A match block
+//           with a mistake does the same with the conditions that are sound.
 #pragma once
 #include "compile/context.h"
 
@@ -11,7 +15,9 @@ struct vs_rule {
     const struct object *object; // resolves host names, gives the places: the delegate or the root
     const struct object *headers_object, *rewrite_object; // whose the headers and the rewrite are
     struct str path;                                      // "spec.http[2]", in `object`
-    bool is_emitted;                                      // some listener has a route of it
+    bool is_broken;
+    bool is_closed; // broken, and it takes every request
+    bool is_emitted;              // some listener has a route of it
     const struct vs_rule *cut_by; // a rule that takes all requests came before it
 };
 struct vs_prepared {
@@ -41,20 +47,27 @@ void vs_report_unused_delegates(struct compiler *c);
 void gateway_reference_split(struct str reference, struct str own_ns, struct str *ret_ns,
                              struct str *ret_name);
 
-// vs_delegate.c: appends the rules of http[i], merged with its delegate if it has one.
+// vs_delegate.c: appends the rules of http[i], merged with its delegate if it has one. Their blocks
+// with mistakes hold sound conditions only.
 void delegate_expand(struct compiler *c, const struct object *root, uint32_t i,
                      struct vs_rule *rules, uint32_t *n_rules);
 // Room that http[i] needs in `rules`.
 uint32_t delegate_count(struct compiler *c, const struct object *root, uint32_t i);
 
-// vs_match.c: path and conditions of a block into `route`; false: left out (reported). `block`
-// NULL: a rule without match.
+// vs_match.c: path and conditions of a block into `route`; false: some condition is broken
+// (reported), and `route` takes more for want of it. `block` NULL: a rule without match.
 bool vs_match_build(struct compiler *c, const struct vs_rule *rule, const struct http_match *block,
                     struct str path, struct route *route);
 bool vs_match_is_catch_all(const struct http_match *block);
+// An expression in RE2's syntax. `value` is what the user wrote, `pattern` what is made of it;
+// NULL: reported.
+const struct regex *vs_regex(struct compiler *c, const struct object *object,
+                             const struct text *value, struct str pattern, struct str path);
 
-// vs_action.c: all of a rule that is no condition; false: the rule is left out (reported).
+// vs_action.c: all of a rule that is no condition; false: the rule is broken (reported).
 bool vs_action_build(struct compiler *c, const struct vs_rule *rule, uint16_t port,
                      struct route *route);
+// Reports what vs_action_build would, as far as no other object matters.
+void vs_action_check(struct compiler *c, const struct vs_rule *rule);
 // The part that depends on how the path was matched; after both.
 void vs_action_fit_path(struct compiler *c, struct route *route);

@@ -7,8 +7,6 @@
 #include "compile/virtual_service.h"
 #include <stdlib.h>
 
-enum { REGEX_MESSAGE_MAX = 160 };
-
 // ---- headers ----
 
 static bool is_authority(struct str name)
@@ -306,20 +304,12 @@ static bool read_rewrite(struct compiler *c, const struct vs_rule *rule, struct 
         rewrite->kind = REWRITE_PREFIX; // vs_action_fit_path() looks at the condition
         rewrite->text = arena_str(c->arena, text_str(from->uri));
     } else if (from->is_set && from->regex_match.ptr) {
-        char message[REGEX_MESSAGE_MAX];
-        size_t offset = 0;
         rewrite->kind = REWRITE_REGEX;
         rewrite->text = arena_str(c->arena, text_str(from->regex_rewrite));
-        rewrite->regex = builder_regex(c->builder, text_str(from->regex_match), 0, message,
-                                       sizeof message, &offset);
-        if (!rewrite->regex) {
-            complain(c, DIAG_REGEX_INVALID, rule->rewrite_object, from->regex_match.line,
-                     from->regex_match.col,
-                     path_of(c, "%.*s.rewrite.uriRegexRewrite.match", STR_ARG(rule->path)),
-                     "\"%s\": %s; Istio uses RE2 style regex-based match", from->regex_match.ptr,
-                     message);
-            return false;
-        }
+        rewrite->regex =
+            vs_regex(c, rule->rewrite_object, &from->regex_match, text_str(from->regex_match),
+                     path_of(c, "%.*s.rewrite.uriRegexRewrite.match", STR_ARG(rule->path)));
+        return rewrite->regex;
     }
     return true;
 }
@@ -371,6 +361,20 @@ bool vs_action_build(struct compiler *c, const struct vs_rule *rule, uint16_t po
         return true;
     }
     return from->n_route > 0 && read_targets(c, rule, port, route) && read_rewrite(c, rule, route);
+}
+
+void vs_action_check(struct compiler *c, const struct vs_rule *rule)
+{
+    const struct http_route *from = rule->rule;
+    struct route route = {0};
+    read_headers(c, rule->object, &from->headers, rewrites_authority(from), rule->path,
+                 &route.request_ops, &route.response_ops);
+    if (from->redirect.is_set)
+        read_redirect(c, rule, &route);
+    for (uint32_t i = 0; i < from->n_route; i++)
+        read_headers(c, rule->object, &from->route[i].headers, false,
+                     path_item(c, rule->path, "route", i), &route.request_ops, &route.response_ops);
+    read_rewrite(c, rule, &route);
 }
 
 void vs_action_fit_path(struct compiler *c, struct route *route)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Delegates: a root rule takes over the http[] of another VirtualService. Every pair of a root's
 // and a delegate's match block is merged into one that asks for both; pairs that contradict each
-// other are left out.
+// other are left out. Where there is nothing to take over, the root's match is answered 503.
 #include "compile/virtual_service.h"
 
 static bool strings_conflict(const struct string_match *root, const struct string_match *leaf)
@@ -124,6 +124,9 @@ static struct http_match merge_blocks(struct compiler *c, const struct http_matc
 {
     struct http_match merged = *leaf;
     merged.name = join_names(c, root->name, leaf->name);
+    merged.is_invalid |= root->is_invalid;
+    if (leaf->is_invalid) // otherwise both say the same
+        merged.ignore_uri_case = root->ignore_uri_case;
     if (!merged.uri.is_set)
         merged.uri = root->uri;
     if (!merged.scheme.is_set)
@@ -170,9 +173,8 @@ static bool merge_matches(struct compiler *c, const struct object *leaf_object, 
     for (uint32_t r = 0; r < root->n_match; r++) {
         for (uint32_t l = 0; l < leaf->n_match; l++) {
             const struct http_match *block = &leaf->match[l];
-            if (root->match[r].is_invalid || block->is_invalid)
-                continue;
-            const char *conflict = find_conflict(&root->match[r], block);
+            bool is_sound = !root->match[r].is_invalid && !block->is_invalid;
+            const char *conflict = is_sound ? find_conflict(&root->match[r], block) : NULL;
             if (!conflict) {
                 merged[n++] = merge_blocks(c, &root->match[r], block);
                 continue;
@@ -220,7 +222,8 @@ uint32_t delegate_count(struct compiler *c, const struct object *root, uint32_t 
     if (!rule->delegate.is_set)
         return 1;
     const struct object *leaf = find_delegate(c, root, &rule->delegate);
-    return leaf ? leaf->virtual_service->n_http : 0;
+    uint32_t n = leaf ? leaf->virtual_service->n_http : 0;
+    return n > 0 ? n : 1;
 }
 
 static bool is_exported_to(const struct object *leaf, struct str ns)
@@ -260,32 +263,49 @@ static bool check_delegate(struct compiler *c, const struct object *root, uint32
     return false;
 }
 
+// What a block with a mistake asks for cannot be told, but for its port: without the rest it takes
+// more. The rule itself where there is none.
+static const struct http_route *with_sound_blocks(struct compiler *c, const struct http_route *rule)
+{
+    uint32_t n_sound = 0;
+    for (uint32_t i = 0; i < rule->n_match; i++)
+        n_sound += !rule->match[i].is_invalid;
+    if (n_sound == rule->n_match)
+        return rule;
+    struct http_match *blocks = ARENA_ARRAY(c->scratch, struct http_match, rule->n_match);
+    for (uint32_t i = 0; i < rule->n_match; i++) {
+        const struct http_match *from = &rule->match[i];
+        blocks[i] = from->is_invalid ? (struct http_match){.name = from->name,
+                                                           .port = from->port,
+                                                           .line = from->line,
+                                                           .col = from->col,
+                                                           .is_invalid = true}
+                                     : *from;
+    }
+    struct http_route *copy = arena_copy(c->scratch, rule, sizeof *copy);
+    copy->match = blocks;
+    return copy;
+}
+
 void delegate_expand(struct compiler *c, const struct object *root, uint32_t i,
                      struct vs_rule *rules, uint32_t *n_rules)
 {
-    const struct http_route *from = &root->virtual_service->http[i];
-    if (!from->delegate.is_set) {
+    const struct http_route *from = with_sound_blocks(c, &root->virtual_service->http[i]);
+    bool delegates = from->delegate.is_set && !from->is_invalid;
+    const struct object *leaf = delegates ? find_delegate(c, root, &from->delegate) : NULL;
+    bool is_delegated = delegates && check_delegate(c, root, i, leaf);
+    if (!is_delegated) {
         rules[(*n_rules)++] = (struct vs_rule){.rule = from,
                                                .object = root,
                                                .headers_object = root,
                                                .rewrite_object = root,
-                                               .path = path_item(c, STR("spec"), "http", i)};
+                                               .path = path_item(c, STR("spec"), "http", i),
+                                               .is_broken = from->is_invalid || delegates};
         return;
     }
-    const struct object *leaf = find_delegate(c, root, &from->delegate);
-    if (!check_delegate(c, root, i, leaf))
-        return;
     for (uint32_t k = 0; k < leaf->virtual_service->n_http; k++) {
-        const struct http_route *given = &leaf->virtual_service->http[k];
+        const struct http_route *given = with_sound_blocks(c, &leaf->virtual_service->http[k]);
         struct str path = path_item(c, STR("spec"), "http", k);
-        if (given->is_invalid)
-            continue;
-        if (given->delegate.is_set) {
-            complain(c, DIAG_DELEGATE_INVALID, leaf, given->delegate.line, given->delegate.col,
-                     path_of(c, "%.*s.delegate", STR_ARG(path)),
-                     "delegate HTTP route cannot contain delegate");
-            continue;
-        }
         struct http_route *merged = ARENA_NEW(c->scratch, struct http_route);
         *merged = *given;
         if (!merge_matches(c, leaf, path, from, merged))
@@ -295,7 +315,8 @@ void delegate_expand(struct compiler *c, const struct object *root, uint32_t i,
                                .object = leaf,
                                .headers_object = leaf,
                                .rewrite_object = leaf,
-                               .path = path};
+                               .path = path,
+                               .is_broken = given->is_invalid}; // a delegate's delegate is
         inherit(&rule, merged, root, from);
         rules[(*n_rules)++] = rule;
     }

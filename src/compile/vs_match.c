@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // A match block of a VirtualService -> the path and the conditions of a route.
+#include "compile/re2.h"
 #include "compile/virtual_service.h"
 #include "route/match/match_types.h"
 
 enum { REGEX_MESSAGE_MAX = 160 };
 
-static const struct regex *compile_regex(struct compiler *c, const struct vs_rule *rule,
-                                         const struct text *value, struct str pattern,
-                                         struct str path)
+const struct regex *vs_regex(struct compiler *c, const struct object *object,
+                             const struct text *value, struct str pattern, struct str path)
 {
     char message[REGEX_MESSAGE_MAX];
     size_t offset = 0;
+    const char *mistake = re2_mistake(text_str(*value));
     const struct regex *regex =
-        builder_regex(c->builder, pattern, 0, message, sizeof message, &offset);
+        mistake ? NULL : builder_regex(c->builder, pattern, 0, message, sizeof message, &offset);
     if (!regex)
-        complain(c, DIAG_REGEX_INVALID, rule->object, value->line, value->col, path,
-                 "\"%s\": %s; Istio uses RE2 style regex-based match", value->ptr, message);
+        complain(c, DIAG_REGEX_INVALID, object, value->line, value->col, path,
+                 "\"%s\": %s; Istio uses RE2 style regex-based match", value->ptr,
+                 mistake ? mistake : message);
     return regex;
 }
 
@@ -43,7 +45,7 @@ static bool read_matcher(struct compiler *c, const struct vs_rule *rule,
         return true;
     }
     ret->kind = STRING_IS_REGEX;
-    ret->regex = compile_regex(c, rule, &from->value, text_str(from->value), path);
+    ret->regex = vs_regex(c, rule->object, &from->value, text_str(from->value), path);
     return ret->regex;
 }
 
@@ -68,11 +70,14 @@ static bool read_path(struct compiler *c, const struct vs_rule *rule,
     case STRING_PRESENT:
         return true;
     }
-    route->path_kind = PATH_REGEX;
     route->path_ignore_case = false; // ignoreUriCase is for exact and prefix only
     struct str whole = JOIN(c->scratch, STR("^(?:"), route->path, STR(")\\z"));
     route->path_regex =
-        compile_regex(c, rule, &uri->value, whole, path_of(c, "%.*s.uri", STR_ARG(path)));
+        vs_regex(c, rule->object, &uri->value, whole, path_of(c, "%.*s.uri", STR_ARG(path)));
+    if (route->path_regex)
+        route->path_kind = PATH_REGEX;
+    else
+        route->path = STR_NONE;
     return route->path_regex;
 }
 
@@ -107,13 +112,16 @@ static bool read_named(struct compiler *c, const struct vs_rule *rule, enum name
                        struct match *matches, uint32_t *n_matches)
 {
     static const char *const words[] = {"headers", "withoutHeaders", "queryParams"};
+    bool is_sound = true;
     for (uint32_t i = 0; i < n; i++) {
         struct str item_path =
             path_of(c, "%.*s.%s[%s]", STR_ARG(path), words[kind], items[i].name.ptr);
         struct string_matcher value;
         if ((kind != NAMED_QUERY && !is_served(c, rule, &items[i], item_path)) ||
-            !read_matcher(c, rule, &items[i].match, item_path, &value))
-            return false;
+            !read_matcher(c, rule, &items[i].match, item_path, &value)) {
+            is_sound = false;
+            continue;
+        }
         struct str name = text_str(items[i].name);
         struct match *match = &matches[(*n_matches)++];
         if (kind == NAMED_HEADER)
@@ -123,7 +131,7 @@ static bool read_named(struct compiler *c, const struct vs_rule *rule, enum name
         else
             *match = match_query_init(c->arena, name, value);
     }
-    return true;
+    return is_sound;
 }
 
 static bool read_pseudo(struct compiler *c, const struct vs_rule *rule,
@@ -148,20 +156,22 @@ bool vs_match_build(struct compiler *c, const struct vs_rule *rule, const struct
         return true;
     uint32_t n = 0, cap = 3 + block->n_headers + block->n_without_headers + block->n_query_params;
     struct match *matches = ARENA_ARRAY(c->arena, struct match, cap);
-    if (!read_path(c, rule, block, path, route) ||
-        !read_pseudo(c, rule, &block->method, match_method_init, path, "method", matches, &n) ||
-        !read_pseudo(c, rule, &block->scheme, match_scheme_init, path, "scheme", matches, &n) ||
-        !read_pseudo(c, rule, &block->authority, match_authority_init, path, "authority", matches,
-                     &n) ||
-        !read_named(c, rule, NAMED_HEADER, block->headers, block->n_headers, path, matches, &n) ||
-        !read_named(c, rule, NAMED_WITHOUT_HEADER, block->without_headers, block->n_without_headers,
-                    path, matches, &n) ||
-        !read_named(c, rule, NAMED_QUERY, block->query_params, block->n_query_params, path, matches,
-                    &n))
-        return false;
+    bool is_sound = read_path(c, rule, block, path, route);
+    is_sound &=
+        read_pseudo(c, rule, &block->method, match_method_init, path, "method", matches, &n);
+    is_sound &=
+        read_pseudo(c, rule, &block->scheme, match_scheme_init, path, "scheme", matches, &n);
+    is_sound &= read_pseudo(c, rule, &block->authority, match_authority_init, path, "authority",
+                            matches, &n);
+    is_sound &=
+        read_named(c, rule, NAMED_HEADER, block->headers, block->n_headers, path, matches, &n);
+    is_sound &= read_named(c, rule, NAMED_WITHOUT_HEADER, block->without_headers,
+                           block->n_without_headers, path, matches, &n);
+    is_sound &= read_named(c, rule, NAMED_QUERY, block->query_params, block->n_query_params, path,
+                           matches, &n);
     route->matches = matches;
     route->n_matches = (uint16_t)n;
-    return true;
+    return is_sound;
 }
 
 bool vs_match_is_catch_all(const struct http_match *block)
