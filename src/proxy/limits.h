@@ -20,9 +20,10 @@ enum {
     COPY_BODY_MAX = 4096,             // a body slice up to this is copied behind its head: one send
     CHUNK_ROOM_FRONT = 12,     // for a chunk's size line in front of what was read
     CHUNK_ROOM = 28,           // and for its end
-    SPLICE_MIN_BYTES = 128 * 1024,    // a remaining body from this on goes through a pipe
+    FIRST_READ_BYTES = 16 * 1024,     // of a response
+    SPLICE_MIN_BYTES = 32 * 1024,    // a remaining body from this on goes through a pipe
     SPLICE_MORE_MIN_BYTES = 16 * 1024,
-    PIPE_BYTES = 1024 * 1024,
+    PIPE_BYTES = 256 * 1024,
     PIPES_KEPT = 16,
 
     TRIES_MAX = 3,             // of one request, over all endpoints

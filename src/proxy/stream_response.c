@@ -9,7 +9,9 @@ static int read_response_bytes(struct stream *stream)
     struct upstream *up = stream->up;
     if (!up->rx)
         up->rx = pool_take(&stream->worker->large);
-    uint32_t cap = BUFFER_LARGE_BYTES - CHUNK_ROOM; // a body until close is wrapped in chunks
+    // Little at first: what follows of a long body need not be copied (splice). CHUNK_ROOM: a body until
+    // close is wrapped in chunks.
+    uint32_t cap = up->rx_end < FIRST_READ_BYTES ? FIRST_READ_BYTES : BUFFER_LARGE_BYTES - CHUNK_ROOM;
     if (up->rx_end == cap)
         return -1;
     ssize_t n = sock_recv(&up->sock, up->rx + up->rx_end, cap - up->rx_end);
