@@ -79,6 +79,13 @@ static struct str path_text(const struct ingress_path *path)
     return text;
 }
 
+static const struct object *find_service(struct compiler *c, const struct ingress_entry *entry,
+                                         const struct ingress_backend *backend)
+{
+    struct str name = text_str(backend->service);
+    return name.ptr ? store_find(c->store, KIND_SERVICE, entry->object->ns, name) : NULL;
+}
+
 static void add_path(struct ingresses *all, struct ingress_host *host,
                      const struct ingress_entry *entry, uint32_t rule_index, uint32_t path_index)
 {
@@ -89,6 +96,7 @@ static void add_path(struct ingresses *all, struct ingress_host *host,
     node->item = (struct ingress_item){.ingress = entry,
                                        .path = path,
                                        .backend = &path->backend,
+                                       .service = find_service(all->c, entry, &path->backend),
                                        .rule_index = rule_index,
                                        .path_index = path_index,
                                        .order = all->order++,
@@ -120,7 +128,10 @@ static void add_default(struct ingresses *all, struct ingress_host *host,
         return;
     }
     struct ingress_item *item = ARENA_NEW(c->scratch, struct ingress_item);
-    *item = (struct ingress_item){.ingress = entry, .backend = backend, .order = all->order++};
+    *item = (struct ingress_item){.ingress = entry,
+                                  .backend = backend,
+                                  .service = find_service(c, entry, backend),
+                                  .order = all->order++};
     host->default_item = item;
 }
 
@@ -274,24 +285,14 @@ static void emit_host(struct ingresses *all, struct builder_listener *listener, 
     ingress_host_emit(all->c, host, vhosts, n);
 }
 
-static void find_service(struct compiler *c, struct ingress_item *item)
-{
-    struct str name = text_str(item->backend->service);
-    if (!name.ptr)
-        return;
-    item->service = store_find(c->store, KIND_SERVICE, item->ingress->object->ns, name);
-    if (item->service)
-        prefetch_object(item->service);
-}
-
 // Some hosts before it is their turn, so that what they need is in the cache by then.
-static void find_services(struct compiler *c, struct ingress_host *host)
+static void prefetch_host(const struct ingress_host *host)
 {
     prefetch_object(host->owner);
-    for (struct ingress_item_node *node = host->first; node; node = node->next)
-        find_service(c, &node->item);
-    if (host->default_item)
-        find_service(c, host->default_item);
+    for (const struct ingress_item_node *node = host->first; node; node = node->next) {
+        if (node->item.service)
+            prefetch_object(node->item.service);
+    }
 }
 
 static void emit_all(struct ingresses *all)
@@ -306,12 +307,12 @@ static void emit_all(struct ingresses *all)
     struct map *taken = map_create(); // aliases
     struct str name;
     void *value = NULL;
-    size_t n_found = 0, ahead = 0;
+    size_t n_ahead = 0, ahead = 0;
     for (size_t i = 0; map_next(all->hosts, &i, &name, &value);) {
         struct ingress_host *host = value;
-        for (; n_found < i + OBJECTS_AHEAD && map_next(all->hosts, &ahead, &name, &value);
-             n_found++)
-            find_services(c, value);
+        for (; n_ahead < i + OBJECTS_AHEAD && map_next(all->hosts, &ahead, &name, &value);
+             n_ahead++)
+            prefetch_host(value);
         emit_host(all, listener, taken, host);
     }
     map_destroy(taken);

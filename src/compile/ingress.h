@@ -33,7 +33,7 @@ struct ingress_host {
     uint32_t line, col;
     struct ingress_item_node *first, **end;
     uint32_t n_items;
-    struct ingress_item *default_item;
+    const struct ingress_item *default_item;
     const struct ingress_item *regex_item; // that turns the host's paths into regexes; NULL: none
     const struct ingress_entry *app_root;  // the first that sets one
     struct ingress_alias *aliases;
