@@ -53,6 +53,19 @@ static bool add_value(struct compiler *c, const struct object *object, enum head
     return true;
 }
 
+// What frames a message or holds for one connection alone (RFC 9110, 7.6.1; RFC 9112, 6): written by
+// the gateway for each side, never by a route, or the next request would begin at the wrong byte.
+static bool is_framing(struct str name)
+{
+    static const char *const names[] = {"content-length", "transfer-encoding", "connection",
+                                        "keep-alive",     "proxy-connection",  "upgrade",
+                                        "te",             "trailer",           "http2-settings"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (str_equal_nocase(name, str_of(names[i])))
+            return true;
+    return false;
+}
+
 // Names that an operation cannot change. What the API itself forbids (pseudo headers, a response's
 // Host) the model has reported.
 static bool has_effect(struct compiler *c, const struct object *object, const struct text *name,
@@ -66,6 +79,8 @@ static bool has_effect(struct compiler *c, const struct object *object, const st
         why = "a request cannot go without it";
     else if (is_response && str_equal_nocase(text, STR("server")))
         why = "the gateway always writes its own";
+    else if (is_framing(text))
+        why = "it frames the message, which the gateway does for each side itself";
     if (why)
         complain(c, DIAG_FIELD_NO_EFFECT, object, name->line, name->col, path,
                  "no effect on header \"%s\": %s", name->ptr, why);
