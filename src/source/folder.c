@@ -18,9 +18,13 @@
 
 enum {
     DEPTH_MAX = 64,
-    QUIET_MS = 3,        // without a further event before a burst is taken up
-    BURST_MS_MAX = 20,   // and at the latest
-    UNFINISHED_MS = 200, // without a write before an open file is read all the same
+    QUIET_MS = 3,      // without a further event before a burst is taken up
+    BURST_MS_MAX = 20, // and at the latest
+    // A file that nobody closes: until what is whole in it is taken up, and then until it counts
+    // as if it were closed. `slow-program > file` cuts the file at once and writes when it pleases.
+    OPEN_MS = 10 * 1000,
+    ABANDONED_MS = 30 * 1000,
+    OPEN_TIMES_MAX = 6, // times OPEN_MS, when it is written to again and again
 };
 
 struct directory {
@@ -39,9 +43,15 @@ struct root { // a path given on the command line
     struct notes *notes;
 };
 
+enum pending_state {
+    PENDING_READY,   // taken up with the burst under way
+    PENDING_OPEN,    // being written, as far as anybody can tell
+    PENDING_PARTIAL, // the same, and read once since the last write
+};
+
 struct pending { // a path to visit
-    bool is_finished;
-    int64_t due_ms; // of one that is not finished
+    enum pending_state state;
+    int64_t first_ms, due_ms; // unless ready: the first write that is not taken up; the next visit
     size_t path_len;
     char path[];
 };
@@ -57,6 +67,7 @@ struct folder_source {
     bool is_changed;
     bool must_rescan;    // events were lost
     bool is_watch_short; // the kernel's limit was met: said once
+    int64_t open_ms, abandoned_ms;
     struct watcher *watcher;
     // Milliseconds count here, and the loop's timers are coarser.
     struct watch timer;
@@ -181,6 +192,17 @@ static bool is_missing(int error)
     return error == ENOENT || error == ENOTDIR;
 }
 
+// Whether a writer has the file open; asked with the events that came until now.
+static bool is_being_written(void *arg, struct str path)
+{
+    struct folder_source *source = arg;
+    if (!source->loop)
+        return false; // nobody watches
+    watcher_poll(source->watcher);
+    const struct pending *pending = map_find(source->pending, path);
+    return pending && pending->state != PENDING_READY;
+}
+
 // --- scanning ----------------------------------------------------------------------------------
 
 static void read_file(struct folder_source *source, struct str path, enum manifest_read_mode mode)
@@ -195,7 +217,8 @@ static void read_file(struct folder_source *source, struct str path, enum manife
         map_put(source->manifests, manifest_path(manifest), manifest);
     }
     manifest_set_generation(manifest, source->generation);
-    enum manifest_result result = manifest_read(manifest, source->store, mode);
+    struct manifest_guard guard = {is_being_written, source};
+    enum manifest_result result = manifest_read(manifest, source->store, mode, &guard);
     bool was_changed = source->is_changed;
     if (result == MANIFEST_GONE) {
         remove_manifest(source, manifest);
@@ -427,7 +450,7 @@ static void visit_root(struct folder_source *source, struct root *root)
 }
 
 // False: there is nothing any more.
-static bool visit(struct folder_source *source, struct str path, bool is_finished)
+static bool visit(struct folder_source *source, struct str path, enum manifest_read_mode mode)
 {
     struct stat status;
     bool is_there = stat(path.ptr, &status) == 0;
@@ -449,7 +472,7 @@ static bool visit(struct folder_source *source, struct str path, bool is_finishe
     else if (source->watcher)
         watcher_anchor(source->watcher, path);
     if (root || ((!is_there || S_ISREG(status.st_mode)) && has_extension(path)))
-        read_file(source, path, is_finished ? MANIFEST_FINISHED : MANIFEST_UNFINISHED);
+        read_file(source, path, mode);
     return true;
 }
 
@@ -485,28 +508,43 @@ static void arm_next(struct folder_source *source)
     void *value;
     for (size_t i = 0; map_next(source->pending, &i, &key, &value);) {
         const struct pending *pending = value;
-        if (!pending->is_finished && (due_ms == 0 || pending->due_ms < due_ms))
+        if (pending->state != PENDING_READY && (due_ms == 0 || pending->due_ms < due_ms))
             due_ms = pending->due_ms;
     }
     arm(source, due_ms);
 }
 
-// Takes what is due out of the pending ones; *ret_n of them.
-static struct pending **take_due(struct folder_source *source, int64_t now_ms, size_t *ret_n)
+struct visit {
+    struct pending *pending;
+    enum manifest_read_mode mode; // unfinished: the pending one stays where it is
+};
+
+// What is due, *ret_n of it. It is pending no more, but for files that are open.
+static struct visit *take_due(struct folder_source *source, int64_t now_ms, size_t *ret_n)
 {
     bool is_ready = source->first_ready_ms != 0 && ready_due_ms(source) <= now_ms;
-    struct pending **due = malloc((map_count(source->pending) + 1) * sizeof(*due));
+    struct visit *due = malloc((map_count(source->pending) + 1) * sizeof(*due));
     CHECK(due != NULL);
     struct str key;
     void *value;
     size_t n = 0;
     for (size_t i = 0; map_next(source->pending, &i, &key, &value);) {
         struct pending *pending = value;
-        if (pending->is_finished ? is_ready : pending->due_ms <= now_ms)
-            due[n++] = pending;
+        bool is_due = pending->state == PENDING_READY ? is_ready : pending->due_ms <= now_ms;
+        if (!is_due)
+            continue;
+        bool is_open = pending->state == PENDING_OPEN;
+        due[n++] = (struct visit){pending, is_open ? MANIFEST_UNFINISHED : MANIFEST_FINISHED};
+        if (is_open) {
+            pending->state = PENDING_PARTIAL;
+            pending->due_ms = now_ms + source->abandoned_ms;
+        }
     }
-    for (size_t i = 0; i < n; i++)
-        map_remove(source->pending, (struct str){due[i]->path, due[i]->path_len});
+    for (size_t i = 0; i < n; i++) {
+        if (due[i].mode == MANIFEST_FINISHED)
+            map_remove(source->pending,
+                       (struct str){due[i].pending->path, due[i].pending->path_len});
+    }
     if (is_ready)
         source->first_ready_ms = source->last_ready_ms = 0;
     *ret_n = n;
@@ -526,16 +564,19 @@ static void remove_path(struct folder_source *source, struct str path)
 static void visit_due(struct folder_source *source)
 {
     size_t n, n_gone = 0;
-    struct pending **due = take_due(source, clock_monotonic_ms(), &n);
+    struct visit *due = take_due(source, clock_monotonic_ms(), &n);
     for (size_t i = 0; i < n; i++) {
-        if (visit(source, (struct str){due[i]->path, due[i]->path_len}, due[i]->is_finished))
-            free(due[i]);
-        else
+        struct pending *pending = due[i].pending;
+        if (!visit(source, (struct str){pending->path, pending->path_len}, due[i].mode))
             due[n_gone++] = due[i];
+        else if (due[i].mode == MANIFEST_FINISHED)
+            free(pending);
     }
     for (size_t i = 0; i < n_gone; i++) {
-        remove_path(source, (struct str){due[i]->path, due[i]->path_len});
-        free(due[i]);
+        struct pending *pending = due[i].pending;
+        remove_path(source, (struct str){pending->path, pending->path_len});
+        if (due[i].mode == MANIFEST_FINISHED)
+            free(pending);
     }
     free(due);
     if (source->must_rescan && source->first_ready_ms == 0) {
@@ -565,25 +606,38 @@ static void note_ready(struct folder_source *source, int64_t now_ms)
     arm_earlier(source, ready_due_ms(source));
 }
 
-static void add_pending(struct folder_source *source, struct str path, bool is_finished)
+static void set_open(struct folder_source *source, struct pending *pending, int64_t now_ms)
+{
+    if (pending->state != PENDING_OPEN)
+        pending->first_ms = now_ms;
+    pending->state = PENDING_OPEN;
+    int64_t latest = pending->first_ms + OPEN_TIMES_MAX * source->open_ms;
+    pending->due_ms = now_ms + source->open_ms < latest ? now_ms + source->open_ms : latest;
+    arm_earlier(source, pending->due_ms);
+}
+
+// A file that is opened again before it was visited is not ready any more.
+static void add_pending(struct folder_source *source, struct str path, enum watcher_stage stage)
 {
     int64_t now_ms = clock_monotonic_ms();
     struct pending *pending = map_find(source->pending, path);
+    if (stage == WATCHER_TOUCHED && pending)
+        return; // what is in it is not touched
     if (!pending) {
         pending = malloc(sizeof(*pending) + path.len + 1);
         CHECK(pending != NULL);
-        pending->is_finished = false;
+        pending->state = PENDING_READY;
         pending->path_len = path.len;
         memcpy(pending->path, path.ptr, path.len);
         pending->path[path.len] = '\0';
         map_put(source->pending, (struct str){pending->path, path.len}, pending);
     }
-    pending->is_finished |= is_finished; // until it is visited, however often it is opened again
-    pending->due_ms = now_ms + UNFINISHED_MS;
-    if (is_finished)
+    if (stage == WATCHER_CREATED || stage == WATCHER_WRITING) {
+        set_open(source, pending, now_ms);
+    } else {
+        pending->state = PENDING_READY;
         note_ready(source, now_ms);
-    else
-        arm_earlier(source, pending->due_ms);
+    }
 }
 
 static bool is_link_or_folder(const char *path)
@@ -592,14 +646,21 @@ static bool is_link_or_folder(const char *path)
     return lstat(path, &status) == 0 && !S_ISREG(status.st_mode);
 }
 
+// What nobody writes although it is new: no file, or another name of one.
+static bool is_born_finished(const char *path)
+{
+    struct stat status;
+    return lstat(path, &status) == 0 && (!S_ISREG(status.st_mode) || status.st_nlink > 1);
+}
+
 static void on_path(void *arg, struct str path, enum watcher_stage stage)
 {
     struct folder_source *source = arg;
     struct buf copy = {0};
     buf_add_str(&copy, path);
-    bool is_finished =
-        stage == WATCHER_FINISHED || (stage == WATCHER_CREATED && is_link_or_folder(copy.data));
-    add_pending(source, path, is_finished);
+    if (stage == WATCHER_CREATED && is_born_finished(copy.data))
+        stage = WATCHER_FINISHED;
+    add_pending(source, path, stage);
     buf_fini(&copy);
 }
 
@@ -609,7 +670,7 @@ static void on_name(void *arg, struct str folder, struct str name, bool is_folde
     struct folder_source *source = arg;
     if (str_is(name, "..data")) { // what all names of a mounted ConfigMap lead through
         if (stage == WATCHER_FINISHED || stage == WATCHER_CREATED)
-            add_pending(source, folder, true);
+            add_pending(source, folder, WATCHER_FINISHED);
         return;
     }
     if (name.ptr[0] == '.')
@@ -684,6 +745,7 @@ struct folder_source *folder_open(struct store *store, const char *const *paths,
     source->directories = map_create();
     source->by_inode = map_create();
     source->pending = map_create();
+    folder_set_patience(source, OPEN_MS, ABANDONED_MS);
     source->reporter.report = report_source;
     store_add_reporter(store, &source->reporter);
     struct watcher_events events = {
@@ -694,6 +756,12 @@ struct folder_source *folder_open(struct store *store, const char *const *paths,
     source->timer.fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     source->timer.on_event = on_timer;
     return source;
+}
+
+void folder_set_patience(struct folder_source *source, uint32_t open_ms, uint32_t abandoned_ms)
+{
+    source->open_ms = open_ms;
+    source->abandoned_ms = abandoned_ms;
 }
 
 int folder_watch(struct folder_source *source, struct loop *loop, void (*on_change)(void *arg),

@@ -342,26 +342,153 @@ static void test_a_file_given_by_name_is_followed_through_renames_and_links(void
     finish(&f);
 }
 
-static void test_a_slow_writer_costs_nothing_until_it_pauses(void **state)
+static void turn_for(struct fixture *f, int64_t ms)
+{
+    int64_t end = clock_monotonic_ms() + ms;
+    while (clock_monotonic_ms() < end)
+        loop_turn(&f->loop, 10);
+}
+
+static int open_and_cut(const struct fixture *f, const char *name)
+{
+    int fd = open(at(f, name), O_CREAT | O_WRONLY | O_TRUNC, 0644);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static void test_a_file_that_is_being_written_counts_when_it_is_closed(void **state)
 {
     struct fixture f;
     char text[160];
     prepare(&f);
     write_service(&f, "a.yaml", "a", 1);
     start(&f);
-    service_text(text, "a", 2);
-    int fd = open(at(&f, "a.yaml"), O_WRONLY | O_TRUNC);
-    int64_t begin = clock_monotonic_ms();
-    while (clock_monotonic_ms() < begin + 60)
-        loop_turn(&f.loop, 10);
-    assert_int_equal(port(&f, "a"), 1); // cut to nothing, but not finished
+    int fd = open_and_cut(&f, "a.yaml"), other = open_and_cut(&f, "b.yaml");
+    turn_for(&f, 60);
+    service_text(text, "c", 3);
     write_fd(fd, text);
-    await_port(&f, "a", 2); // still open: after a pause
-    service_text(text, "b", 3);
-    write_fd(fd, "---\n");
+    write_fd(other, text);
+    turn_for(&f, 60);
+    assert_int_equal(port(&f, "a"), 1);
+    assert_int_equal(port(&f, "c"), 0);
+    assert_int_equal(f.changes, 0);
+    close(fd);
+    await_port(&f, "c", 3);
+    assert_int_equal(port(&f, "a"), 0);
+    assert_int_equal(count_code(&f, DIAG_DUPLICATE_OBJECT), 0); // of b.yaml
+    close(other);
+    await_code(&f, DIAG_DUPLICATE_OBJECT);
+    finish(&f);
+}
+
+static void test_a_scan_does_not_read_a_file_that_is_being_written_to_its_end(void **state)
+{
+    struct fixture f;
+    char text[160];
+    prepare(&f);
+    write_service(&f, "a.yaml", "a", 1);
+    start(&f);
+    int fd = open_and_cut(&f, "a.yaml");
+    folder_read_all(f.source); // the events have not been looked at
+    assert_int_equal(port(&f, "a"), 1);
+    // A mode or a time that changes is no end of writing.
+    assert_int_equal(fchmod(fd, 0600), 0);
+    turn_for(&f, 60);
+    assert_int_equal(port(&f, "a"), 1);
+    service_text(text, "a", 2);
     write_fd(fd, text);
     close(fd);
-    await_port(&f, "b", 3);
+    await_port(&f, "a", 2);
+    finish(&f);
+}
+
+static void test_a_file_closed_and_cut_again_at_once_waits_for_the_second_close(void **state)
+{
+    struct fixture f;
+    prepare(&f);
+    write_service(&f, "a.yaml", "a", 1);
+    start(&f);
+    write_service(&f, "a.yaml", "a", 2);
+    int fd = open_and_cut(&f, "a.yaml");
+    turn_for(&f, 60);
+    assert_int_equal(port(&f, "a"), 1);
+    close(fd);
+    await_port(&f, "a", 0);
+    write_service(&f, "a.yaml", "a", 3);
+    await_port(&f, "a", 3);
+    assert_int_equal(unlink(at(&f, "a.yaml")), 0);
+    fd = open_and_cut(&f, "a.yaml");
+    turn_for(&f, 60);
+    assert_int_equal(port(&f, "a"), 3);
+    close(fd);
+    await_port(&f, "a", 0);
+    finish(&f);
+}
+
+static void test_what_is_whole_in_a_file_never_closed_is_taken_up_and_nothing_goes(void **state)
+{
+    enum { NEVER_MS = 1000 * 1000 };
+    struct fixture f;
+    char text[160];
+    prepare(&f);
+    write_service(&f, "a.yaml", "a", 1);
+    start(&f);
+    folder_set_patience(f.source, 20, NEVER_MS);
+    int fd = open_and_cut(&f, "a.yaml");
+    service_text(text, "b", 2);
+    write_fd(fd, text);
+    write_fd(fd, "---\n");
+    service_text(text, "c", 3);
+    write_fd(fd, text); // perhaps half of it
+    await_port(&f, "b", 2);
+    assert_int_equal(port(&f, "a"), 1);
+    assert_int_equal(port(&f, "c"), 0);
+    write_fd(fd, "...\n");
+    await_port(&f, "c", 3);
+    assert_int_equal(port(&f, "a"), 1);
+    assert_int_equal(store_counts(f.store).last_good, 0);
+    close(fd);
+    await_port(&f, "a", 0);
+    assert_int_equal(port(&f, "b"), 2);
+    assert_int_equal(port(&f, "c"), 3);
+    finish(&f);
+}
+
+static void test_a_file_never_closed_counts_as_closed_after_a_long_quiet(void **state)
+{
+    struct fixture f;
+    char text[160];
+    prepare(&f);
+    write_service(&f, "a.yaml", "a", 1);
+    start(&f);
+    folder_set_patience(f.source, 20, 40);
+    int fd = open_and_cut(&f, "a.yaml");
+    service_text(text, "b", 2);
+    write_fd(fd, text);
+    await_port(&f, "b", 2);
+    assert_int_equal(port(&f, "a"), 0);
+    // One that is appended to without a pause is taken up, too.
+    folder_set_patience(f.source, 50, 1000 * 1000);
+    service_text(text, "c", 3);
+    write_fd(fd, "---\n");
+    write_fd(fd, text);
+    for (int64_t end = clock_monotonic_ms() + WAIT_MS_MAX; port(&f, "c") != 3;) {
+        assert_true(clock_monotonic_ms() < end);
+        write_fd(fd, "---\n");
+        loop_turn(&f.loop, 10);
+    }
+    close(fd);
+    finish(&f);
+}
+
+static void test_another_name_of_a_file_is_taken_up_at_once(void **state)
+{
+    struct fixture f;
+    prepare(&f);
+    write_service(&f, "a.txt", "a", 1);
+    start(&f);
+    assert_int_equal(link(at(&f, "a.txt"), at(&f, "a.yaml")), 0);
+    await_port(&f, "a", 1);
     finish(&f);
 }
 
@@ -472,7 +599,12 @@ int main(void)
         cmocka_unit_test(test_the_folder_given_may_go_and_come_back),
         cmocka_unit_test(test_a_path_that_does_not_exist_is_reported_and_awaited),
         cmocka_unit_test(test_a_file_given_by_name_is_followed_through_renames_and_links),
-        cmocka_unit_test(test_a_slow_writer_costs_nothing_until_it_pauses),
+        cmocka_unit_test(test_a_file_that_is_being_written_counts_when_it_is_closed),
+        cmocka_unit_test(test_a_scan_does_not_read_a_file_that_is_being_written_to_its_end),
+        cmocka_unit_test(test_a_file_closed_and_cut_again_at_once_waits_for_the_second_close),
+        cmocka_unit_test(test_what_is_whole_in_a_file_never_closed_is_taken_up_and_nothing_goes),
+        cmocka_unit_test(test_a_file_never_closed_counts_as_closed_after_a_long_quiet),
+        cmocka_unit_test(test_another_name_of_a_file_is_taken_up_at_once),
         cmocka_unit_test(test_a_broken_file_keeps_its_last_good_objects),
         cmocka_unit_test(test_an_unreadable_file_keeps_its_objects),
         cmocka_unit_test(test_reading_all_again_finds_what_watching_missed),

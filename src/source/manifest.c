@@ -173,7 +173,17 @@ static void grow_parts(struct taking *taking)
     taking->parts = larger;
 }
 
-static void split(struct taking *taking, struct str text)
+// The next document's beginning ends one, and so does `...`.
+static void leave_out_unended(struct taking *taking)
+{
+    if (taking->n == 0)
+        return;
+    const struct part *last = &taking->parts[taking->n - 1];
+    if (!last->same && !str_has_suffix(str_trim(last->text), STR("\n...")))
+        taking->n--;
+}
+
+static void split(struct taking *taking, struct str text, bool is_unfinished)
 {
     const struct manifest *manifest = taking->manifest;
     size_t cursor = 0;
@@ -196,6 +206,8 @@ static void split(struct taking *taking, struct str text)
             grow_parts(taking);
         taking->parts[taking->n++] = part;
     }
+    if (is_unfinished)
+        leave_out_unended(taking);
     taking->documents = calloc(taking->n ? taking->n : 1, sizeof(*taking->documents));
     CHECK(taking->documents != NULL);
 }
@@ -453,7 +465,7 @@ enum manifest_result manifest_take(struct manifest *manifest, struct store *stor
                                    bool is_unfinished)
 {
     struct taking taking = {.manifest = manifest, .store = store, .scratch = arena_create(0)};
-    split(&taking, text);
+    split(&taking, text, is_unfinished);
     keep_unchanged(&taking);
     mark_leaving(manifest->documents, manifest->n_documents);
     mark_leaving(manifest->ghosts, manifest->n_ghosts);
@@ -558,16 +570,15 @@ static bool read_whole(int fd, int64_t size, struct arena *arena, struct str *re
 }
 
 static enum manifest_result take_file(struct manifest *manifest, struct store *store, int fd,
-                                      const struct file_stamp *stamp, bool is_unfinished)
+                                      const struct file_stamp *stamp, bool is_unfinished,
+                                      const struct manifest_guard *guard)
 {
     int64_t now_ns = clock_wall_ns();
     enum manifest_result result = MANIFEST_UNCHANGED;
-    // A writer has cut it to nothing and is about to fill it.
-    if (is_unfinished && stamp->size == 0)
-        return MANIFEST_UNCHANGED;
     struct arena *arena = arena_create(0);
     struct str text;
     if (read_whole(fd, stamp->size, arena, &text)) {
+        is_unfinished |= guard->is_being_written(guard->arg, manifest_path(manifest));
         bool was_unreadable = set_readable(manifest);
         result = manifest_take(manifest, store, text, is_unfinished);
         if (was_unreadable && result == MANIFEST_UNCHANGED) {
@@ -584,7 +595,7 @@ static enum manifest_result take_file(struct manifest *manifest, struct store *s
 }
 
 enum manifest_result manifest_read(struct manifest *manifest, struct store *store,
-                                   enum manifest_read_mode mode)
+                                   enum manifest_read_mode mode, const struct manifest_guard *guard)
 {
     int fd = open(manifest->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
@@ -610,7 +621,7 @@ enum manifest_result manifest_read(struct manifest *manifest, struct store *stor
         bool is_known = manifest->read_ns != 0 && !manifest->is_unreadable && !is_racy &&
                         is_stamp_equal(&stamp, &manifest->stamp);
         if (!(mode == MANIFEST_IF_CHANGED && is_known))
-            result = take_file(manifest, store, fd, &stamp, mode == MANIFEST_UNFINISHED);
+            result = take_file(manifest, store, fd, &stamp, mode == MANIFEST_UNFINISHED, guard);
     }
     close(fd);
     return result;

@@ -23,9 +23,16 @@ enum manifest_read_mode {
     MANIFEST_FINISHED,   // the writer has closed it
     MANIFEST_UNFINISHED, // somebody is writing: what is missing may still come
 };
+// Asked when the text is read and before it is taken, so that a writer who came meanwhile is seen.
+struct manifest_guard {
+    bool (*is_being_written)(void *arg, struct str path);
+    void *arg;
+};
 enum manifest_result manifest_read(struct manifest *manifest, struct store *store,
-                                   enum manifest_read_mode mode);
-// Takes `text` as the file's content.
+                                   enum manifest_read_mode mode,
+                                   const struct manifest_guard *guard);
+// Takes `text` as the file's content. While it is unfinished its last document may be half a one and
+// does not count, unless `...` ends it; no object goes.
 enum manifest_result manifest_take(struct manifest *manifest, struct store *store, struct str text,
                                    bool is_unfinished);
 void manifest_report(const struct manifest *manifest, struct diags *out);

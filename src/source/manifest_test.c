@@ -207,12 +207,18 @@ static void test_a_syntax_error_keeps_what_cannot_be_told_any_more(void **state)
 static void test_while_a_file_is_being_written_nothing_goes(void **state)
 {
     struct fixture f = setup(SVC("a", "1") "---\n" SVC("b", "2"));
-    manifest_take(f.manifest, f.store, STR(SVC("a", "9")), true);
+    manifest_take(f.manifest, f.store, STR(SVC("a", "9") "---\n" SVC("b", "3")), true);
     assert_int_equal(port(&f, "a"), 9);
-    assert_int_equal(port(&f, "b"), 2);
+    assert_int_equal(port(&f, "b"), 2); // the rest of it may still come
     assert_false(service(&f, "b")->is_last_good);
     assert_report(&f, "");
+    manifest_take(f.manifest, f.store, STR(SVC("a", "9") "---\n" SVC("b", "3") "...\n"), true);
+    assert_int_equal(port(&f, "b"), 3);
+    manifest_take(f.manifest, f.store, STR(""), true);
+    assert_int_equal(port(&f, "a"), 9);
+    assert_int_equal(port(&f, "b"), 3);
     take(&f, SVC("a", "9"));
+    assert_int_equal(port(&f, "a"), 9);
     assert_null(service(&f, "b"));
     teardown(&f);
 }

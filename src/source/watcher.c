@@ -252,6 +252,7 @@ static void handle_event(struct watcher *watcher, const struct inotify_event *ev
     enum watcher_stage stage = event->mask & IN_ISDIR    ? WATCHER_FINISHED
                                : event->mask & IN_CREATE ? WATCHER_CREATED
                                : event->mask & IN_MODIFY ? WATCHER_WRITING
+                               : event->mask & IN_ATTRIB ? WATCHER_TOUCHED
                                                          : WATCHER_FINISHED;
     if (folder)
         events->on_name(events->arg, (struct str){folder->path, folder->len}, name,
@@ -259,11 +260,10 @@ static void handle_event(struct watcher *watcher, const struct inotify_event *ev
     handle_anchors(watcher, event->wd, name, stage);
 }
 
-static void on_readable(struct watch *watch, uint32_t epoll_events)
+void watcher_poll(struct watcher *watcher)
 {
-    struct watcher *watcher = (struct watcher *)watch; // its first member
     for (;;) {
-        ssize_t got = read(watch->fd, watcher->buffer, EVENTS_BYTES);
+        ssize_t got = read(watcher->watch.fd, watcher->buffer, EVENTS_BYTES);
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0)
@@ -275,6 +275,11 @@ static void on_readable(struct watch *watch, uint32_t epoll_events)
             at += sizeof(head) + head.len;
         }
     }
+}
+
+static void on_readable(struct watch *watch, uint32_t epoll_events)
+{
+    watcher_poll((struct watcher *)watch); // its first member
 }
 
 int watcher_start(struct watcher *watcher, struct loop *loop)

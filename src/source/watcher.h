@@ -14,6 +14,7 @@ enum watcher_stage {
     WATCHER_FINISHED, // came, went, or its writer has closed it
     WATCHER_CREATED,  // came; if it is a file, a writer may be about to fill it
     WATCHER_WRITING,
+    WATCHER_TOUCHED, // its owner, mode or times
 };
 
 // What is called only takes notes: it adds and removes nothing here.
@@ -29,6 +30,7 @@ struct watcher_events {
 struct watcher *watcher_create(const struct watcher_events *events); // NULL and errno
 void watcher_destroy(struct watcher *watcher);
 int watcher_start(struct watcher *watcher, struct loop *loop); // 0 or -errno
+void watcher_poll(struct watcher *watcher); // handles what has come, before the loop's next turn
 // 0 or -errno. A folder may be watched again: after it was replaced, that watches the new one.
 int watcher_add_folder(struct watcher *watcher, struct str folder);
 void watcher_remove_folder(struct watcher *watcher, struct str folder);
