@@ -70,6 +70,14 @@ static struct ingress_host *find_host(struct ingresses *all, const struct ingres
     return host;
 }
 
+// Whether a path with a mistake says all the same what it would have taken.
+static bool has_usable_text(const struct ingress_path *path)
+{
+    struct str text = text_str(path->path);
+    return str_has_prefix(text, STR("/")) ||
+           (text.len == 0 && path->path_type == PATH_TYPE_IMPLEMENTATION_SPECIFIC);
+}
+
 // The path as it is compared: a Prefix without its last '/', "" for the root.
 static struct str path_text(const struct ingress_path *path)
 {
@@ -90,7 +98,7 @@ static void add_path(struct ingresses *all, struct ingress_host *host,
                      const struct ingress_entry *entry, uint32_t rule_index, uint32_t path_index)
 {
     const struct ingress_path *path = &entry->object->ingress->rules[rule_index].paths[path_index];
-    if (path->is_invalid)
+    if (path->is_invalid && !has_usable_text(path))
         return;
     struct ingress_item_node *node = ARENA_NEW(all->c->scratch, struct ingress_item_node);
     node->item = (struct ingress_item){.ingress = entry,

@@ -2,6 +2,7 @@
 // The paths of one host -> routes in the order to try them: longest path first, Exact before Prefix
 // at equal length. When one path of the host is a regular expression or is rewritten, all are
 // expressions without case, tried longest first (ingress-nginx's way, for the whole host).
+#include "compile/broken.h"
 #include "compile/hosts.h"
 #include "compile/ingress.h"
 #include <stdlib.h>
@@ -239,6 +240,19 @@ static void add_acme_route(struct emission *e, const struct ingress_item *item,
     add_route(e, &route);
 }
 
+static bool is_broken(const struct ingress_item *item)
+{
+    return item->path && item->path->is_invalid;
+}
+
+static void set_broken(struct compiler *c, const struct ingress_item *item, struct route *route)
+{
+    complain(c, DIAG_ROUTE_INVALID, item->ingress->object, item->path->line, item->path->col,
+             path_of(c, "spec.rules[%u].http.paths[%u]", item->rule_index, item->path_index),
+             "is broken, so the requests it matches are answered 503");
+    answer_broken(c, route);
+}
+
 static void emit_item(struct emission *e, const struct ingress_item *item)
 {
     struct compiler *c = e->c;
@@ -250,7 +264,9 @@ static void emit_item(struct emission *e, const struct ingress_item *item)
     uint32_t col = item->path ? item->path->col : item->backend->col;
     route.origin = origin_of(c, item->ingress->object, line, col);
     bool is_acme = item->path && str_has_prefix(item->text, str_of(acme_path));
-    if (settings->is_denied) {
+    if (is_broken(item)) {
+        set_broken(c, item, &route);
+    } else if (settings->is_denied) {
         route.action = ROUTE_RESPOND;
         route.status = 503;
     } else if (settings->temporal_redirect.len > 0) {
@@ -269,6 +285,14 @@ static void emit_item(struct emission *e, const struct ingress_item *item)
 
 // ---- order ----
 
+// Of two with the same text a sound one goes first, then the older.
+static int compare_claims(const struct ingress_item *left, const struct ingress_item *right)
+{
+    if (is_broken(left) != is_broken(right))
+        return is_broken(left) ? 1 : -1;
+    return left->order < right->order ? -1 : left->order > right->order;
+}
+
 static int compare_items(const void *a, const void *b)
 {
     const struct ingress_item *left = a, *right = b;
@@ -279,7 +303,7 @@ static int compare_items(const void *a, const void *b)
         return order;
     if (left->is_exact != right->is_exact)
         return left->is_exact ? -1 : 1;
-    return left->order < right->order ? -1 : left->order > right->order;
+    return compare_claims(left, right);
 }
 
 static int compare_regex_items(const void *a, const void *b)
@@ -288,9 +312,7 @@ static int compare_regex_items(const void *a, const void *b)
     if (left->text.len != right->text.len)
         return left->text.len > right->text.len ? -1 : 1;
     int order = str_compare(right->text, left->text);
-    if (order != 0)
-        return order;
-    return left->order < right->order ? -1 : left->order > right->order;
+    return order != 0 ? order : compare_claims(left, right);
 }
 
 static const char *path_type_word(enum path_type type)

@@ -196,6 +196,7 @@ static const struct field path_fields[] = {
      .flags = FIELD_REQUIRED,
      AT(struct ingress_path, path_type),
      .words = path_type_words,
+     .fallback = PATH_TYPE_PREFIX, // what a path of unknown type takes at most
      .required = "pathType must be specified",
      .doc = "Exact: equal. Prefix: by elements between slashes. ImplementationSpecific: as "
             "Prefix, or a regular expression with the annotation `use-regex`."},
