@@ -44,7 +44,7 @@ void ingresses_compile(struct compiler *c);
 
 // ingress_class.c
 struct class_choice {
-    size_t n_classes;
+    bool has_classes;                   // whether any IngressClass was given
     const struct object *default_class; // the newest that is marked
 };
 struct class_choice ingress_class_choice(struct compiler *c);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which Ingresses are ours. With no IngressClass at all every Ingress is (--ingress-class narrows
-// it); otherwise those of a class that names our controller.
+// it); otherwise those of a class that names our controller. A class with mistakes counts as one:
+// it is nobody's.
 #include "compile/ingress.h"
 
 static bool is_ours(const struct compiler *c, const struct object *class)
@@ -10,12 +11,23 @@ static bool is_ours(const struct compiler *c, const struct object *class)
             str_equal(class->name, c->options->ingress_class));
 }
 
+static void report_parameters(struct compiler *c, const struct object *class)
+{
+    const struct text *kind = &class->ingress_class->parameters_kind;
+    complain(c, DIAG_FIELD_NOT_SERVED, class, kind->line, kind->col, STR("spec.parameters"),
+             "is not served yet: no settings are read from %s \"%s\"", kind->ptr,
+             class->ingress_class->parameters_name.ptr);
+}
+
 struct class_choice ingress_class_choice(struct compiler *c)
 {
-    struct class_choice choice = {0};
-    const struct object *const *classes =
-        store_all(c->store, KIND_INGRESS_CLASS, &choice.n_classes);
-    for (size_t i = 0; i < choice.n_classes; i++) {
+    struct class_choice choice = {.has_classes =
+                                      store_was_given_kind(c->store, KIND_INGRESS_CLASS)};
+    size_t n = 0;
+    const struct object *const *classes = store_all(c->store, KIND_INGRESS_CLASS, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (classes[i]->ingress_class->has_parameters && is_ours(c, classes[i]))
+            report_parameters(c, classes[i]);
         const struct text *mark = text_map_find(&classes[i]->annotations,
                                                 STR("ingressclass.kubernetes.io/is-default-class"));
         if (!mark || !str_is(text_str(*mark), "true"))
@@ -51,10 +63,10 @@ static bool names_class(struct compiler *c, const struct class_choice *choice,
 {
     struct str wanted = text_str(*name);
     // The legacy annotation is compared as a plain string: no IngressClass object is needed.
-    if ((is_legacy || choice->n_classes == 0) && c->options->ingress_class.len > 0 &&
+    if ((is_legacy || !choice->has_classes) && c->options->ingress_class.len > 0 &&
         str_equal(wanted, c->options->ingress_class))
         return true;
-    if (choice->n_classes == 0 && c->options->ingress_class.len == 0)
+    if (!choice->has_classes && c->options->ingress_class.len == 0)
         return true;
     const struct object *class = store_find(c->store, KIND_INGRESS_CLASS, STR_NONE, wanted);
     if (class && is_ours(c, class))
@@ -63,15 +75,18 @@ static bool names_class(struct compiler *c, const struct class_choice *choice,
         report_other(c, ingress, name->line, name->col, path, class);
         return false;
     }
-    if (choice->n_classes == 0) {
+    if (!choice->has_classes) {
         complain(c, DIAG_CLASS_UNKNOWN, ingress, name->line, name->col, path,
                  "class \"%s\" is not \"%.*s\", which --ingress-class asks for", name->ptr,
                  STR_ARG(c->options->ingress_class));
         return false;
     }
-    struct diag *diag = complain(c, DIAG_CLASS_UNKNOWN, ingress, name->line, name->col, path,
-                                 "no IngressClass \"%s\" exists", name->ptr);
-    hint_object(c, diag, KIND_INGRESS_CLASS, STR_NONE, wanted, NULL);
+    bool is_broken = store_was_given(c->store, KIND_INGRESS_CLASS, STR_NONE, wanted);
+    struct diag *diag = complain(
+        c, DIAG_CLASS_UNKNOWN, ingress, name->line, name->col, path,
+        is_broken ? "IngressClass \"%s\" is broken" : "no IngressClass \"%s\" exists", name->ptr);
+    if (!is_broken)
+        hint_object(c, diag, KIND_INGRESS_CLASS, STR_NONE, wanted, NULL);
     return false;
 }
 
@@ -86,7 +101,7 @@ static bool has_no_class(struct compiler *c, const struct class_choice *choice,
         report_other(c, ingress, line, col, path, choice->default_class);
         return false;
     }
-    if (choice->n_classes == 0 && c->options->ingress_class.len == 0)
+    if (!choice->has_classes && c->options->ingress_class.len == 0)
         return true;
     struct diag *diag = complain(c, DIAG_CLASS_MISSING, ingress, line, col, path,
                                  "names no class, and no IngressClass is the default");

@@ -89,6 +89,16 @@ const struct object *store_find(const struct store *store, enum kind kind, struc
     return identity ? identity->object : NULL;
 }
 
+bool store_was_given_kind(const struct store *store, enum kind kind)
+{
+    return map_count(store->identities[kind]) > 0;
+}
+
+bool store_was_given(const struct store *store, enum kind kind, struct str ns, struct str name)
+{
+    return find(store, kind, ns, name) != NULL;
+}
+
 struct claim *store_claims(const struct store *store, enum kind kind, struct str ns,
                            struct str name)
 {

@@ -12,6 +12,9 @@ const struct object *store_find(const struct store *store, enum kind kind, struc
                                 struct str name); // NULL: absent
 // All objects of a kind, oldest first (created_s, then sequence). Valid until the next change.
 const struct object *const *store_all(const struct store *store, enum kind kind, size_t *ret_n);
+// Whether any object of the kind was given, and this one, be it too broken to be in force.
+bool store_was_given_kind(const struct store *store, enum kind kind);
+bool store_was_given(const struct store *store, enum kind kind, struct str ns, struct str name);
 uint64_t store_revision(const struct store *store); // grows with every change
 struct store_counts {
     size_t objects, last_good, broken;
