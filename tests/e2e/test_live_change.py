@@ -78,6 +78,40 @@ def test_a_half_written_file_changes_nothing_until_it_is_whole(served):
     wait_until(lambda: who(served) == "two", "the whole file is live")
 
 
+def test_a_file_cut_by_a_slow_writer_is_served_as_it_was_until_it_is_closed(served):
+    """`slow-program > route.yaml`: the shell cuts the file, the program writes when it pleases."""
+    text = to("two")
+    statuses = []
+    stop = threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            statuses.append(served.get("/").status)
+
+    client = threading.Thread(target=ask)
+    client.start()
+    try:
+        with open(served.folder / "route.yaml", "w") as file:
+            # Another change goes live meanwhile; so the cut file has been in the gateway's eyes.
+            served.change(lambda: served.write("other.yaml", documents(service("three"))))
+            assert who(served) == "one"
+            file.write(text[:40])
+            file.flush()
+            served.change(lambda: (served.folder / "other.yaml").unlink())
+            assert who(served) == "one"
+            file.write(text[40:])
+            file.flush()
+            served.change(lambda: served.write("other.yaml", documents(service("four"))))
+            assert who(served) == "one"
+            mark = served.log.mark()
+        served.log.wait_for(CHANGED, start=mark)
+        becomes("two", lambda: who(served))
+    finally:
+        stop.set()
+        client.join()
+    assert statuses and set(statuses) == {200}
+
+
 def test_a_broken_object_keeps_its_last_good_version_and_others_go_live(served):
     broken = json.dumps(json.loads(to("two"))).replace('"hosts"', '"hosts": 5, "x"')
     served.expected_errors = [r"route\.yaml"]
