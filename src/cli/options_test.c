@@ -230,7 +230,7 @@ static void test_bytes_take_binary_units(void **state)
             assert_int_equal(options.compile.body_bytes_max, rows[i].bytes);
     }
     assert_refused(RUN("--max-header-bytes", "2Mi"),
-                   "--max-header-bytes: \"2Mi\" is not within 1024 and 1048576 bytes");
+                   "--max-header-bytes: \"2Mi\" is not within 1024 and 61440 bytes");
 }
 
 static void test_numbers_and_addresses_are_checked(void **state)

@@ -58,15 +58,22 @@ def test_requests_are_counted_by_class(served):
     for _ in range(3):
         served.get("/")
     served.get("/", host="nobody.example")
-    counted = {name: value for name, value in served.metrics().items()
-               if name.startswith("sluicegate_requests_total{")}
-    by_class = {re.search(r'code_class="([^"]+)"', k).group(1): v for k, v in counted.items()}
-    assert by_class["2xx"] == 3 and by_class["4xx"] == 1
+
+    def by_class():
+        return {re.search(r'code_class="([^"]+)"', name).group(1): value
+                for name, value in served.metrics().items()
+                if name.startswith("sluicegate_requests_total{")}
+
+    # A request is counted when its last byte has been sent: a moment after the client has it.
+    wait_until(lambda: by_class()["2xx"] == 3 and by_class()["4xx"] == 1,
+               "every request counted")
 
 
 def test_the_latency_histogram_adds_up(served):
     for _ in range(5):
         served.get("/")
+    wait_until(lambda: served.metric("sluicegate_request_duration_seconds_count") == 5,
+               "every request counted")
     metrics = served.metrics()
     buckets = [(k, v) for k, v in metrics.items()
                if k.startswith("sluicegate_request_duration_seconds_bucket")]
