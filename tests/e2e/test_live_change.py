@@ -14,7 +14,7 @@ from harness.patience import wait_until
 
 HOST = "test.example"
 CHANGED = r"info config: generation (\d+)"
-CHANGES = int(os.environ.get("SLUICEGATE_TEST_CHANGES", "200"))
+CHANGES = int(os.environ.get("SLUICEGATE_TEST_CHANGES", "1000"))
 
 
 def to(name, path="/"):
