@@ -26,6 +26,7 @@ enum {
     // who read it miss the TLB less.
     HUGE_FROM = 1024 * 1024,
     HUGE_BYTES = 2 * 1024 * 1024,
+    PAGE_BYTES = 64 * 1024, // at most, wherever we run
 };
 
 struct block {
@@ -198,6 +199,20 @@ struct str arena_printf(struct arena *arena, const char *format, ...)
     vsnprintf(text, (size_t)len + 1, format, args);
     va_end(args);
     return (struct str){text, (size_t)len};
+}
+
+void arena_trim(struct arena *arena)
+{
+    struct block *block = arena->blocks;
+    char *end = (char *)block + block->bytes;
+    if (!block->is_mapped || arena->end != end)
+        return;
+    char *used = arena->at + (-(uintptr_t)arena->at & (PAGE_BYTES - 1));
+    if (used == end || munmap(used, (size_t)(end - used)) < 0)
+        return;
+    block->bytes -= (size_t)(end - used);
+    arena->bytes -= (size_t)(end - used);
+    arena->end = used;
 }
 
 size_t arena_bytes(const struct arena *arena)

@@ -14,6 +14,7 @@ void *arena_copy(struct arena *arena, const void *data, size_t bytes);
 struct str arena_str(struct arena *arena, struct str text); // copy, NUL-terminated behind its end
 struct str arena_printf(struct arena *arena, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+void arena_trim(struct arena *arena); // it is complete: gives back what is left of its last block
 size_t arena_bytes(const struct arena *arena); // memory held from the system
 
 #define ARENA_NEW(arena, type) ((type *)arena_zalloc((arena), sizeof(type)))

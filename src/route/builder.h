@@ -32,8 +32,8 @@ struct builder_vhost;
 // that takes any depth (the narrower is tried first).
 struct builder_vhost *builder_vhost(struct builder_listener *listener, struct str name,
                                     bool is_one_label);
-// Routes keep the order of adding as rank. `route` is copied; what it points to is not and must lie
-// in builder_arena().
+// Routes keep the order of adding as rank. `route` is copied, its targets when sealed; what else it
+// points to is not and must lie in builder_arena().
 // The copy may be changed until it is sealed; sealing copies once more.
 struct route *builder_add_route(struct builder_vhost *vhost, const struct route *route);
 // NULL: the pattern is wrong (message, offset). Shared by (pattern, flags) through the registry.

@@ -336,6 +336,7 @@ struct snapshot *builder_seal(struct snapshot_builder **taken, uint64_t generati
     *holds = builder->regexes;
     holds->items = arena_copy(seal.arena, holds->items, holds->n * sizeof(*holds->items));
     snapshot->released = holds;
+    arena_trim(seal.arena);
 
     builder->regexes.n = 0; // the snapshot's now, as is the arena
     builder->arena = NULL;
