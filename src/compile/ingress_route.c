@@ -145,7 +145,7 @@ static void set_rewrite(struct compiler *c, const struct ingress_item *item, str
 
 static const struct target *one_target(struct compiler *c, const struct ingress_item *item)
 {
-    struct target *target = ARENA_NEW(c->arena, struct target);
+    struct target *target = ARENA_NEW(c->scratch, struct target); // sealing copies it
     target->cluster = ingress_cluster(c, item);
     target->weight = 1;
     return target;
