@@ -162,6 +162,15 @@ static void test_a_head_that_is_too_large_is_refused(void **state)
     buf_fini(&request);
 }
 
+static void test_the_configuration_comes_with_what_is_open(void **state)
+{
+    (void)state;
+    ask("GET /config_dump HTTP/1.0\r\n\r\n");
+    static const char begin[] = "{\"open_listeners\":[\"http 127.0.0.1:8080\",\"tcp "
+                                "[::1]:30007\"],\"listeners\":[";
+    assert_true(strncmp(body(), begin, sizeof begin - 1) == 0);
+}
+
 static void test_a_page_that_grows_is_chunked_and_complete(void **state)
 {
     (void)state;
@@ -258,6 +267,7 @@ int main(void)
         TEST(test_a_head_in_drops_is_one_request),
         TEST(test_what_is_not_served_is_answered),
         TEST(test_a_head_that_is_too_large_is_refused),
+        TEST(test_the_configuration_comes_with_what_is_open),
         TEST(test_a_page_that_grows_is_chunked_and_complete),
         TEST(test_head_has_no_body),
         TEST(test_the_log_level_is_shown_and_set),

@@ -3,6 +3,13 @@
 // `cluster::endpoint::what::value`.
 #include "admin/pages.h"
 
+const char *const cluster_words[CLUSTER_COUNTER_COUNT] = {
+    [CLUSTER_COUNTER_REQUESTS] = "rq_total",    [CLUSTER_COUNTER_ACTIVE] = "rq_active",
+    [CLUSTER_COUNTER_RESPONSES_2XX] = "rq_2xx", [CLUSTER_COUNTER_RESPONSES_3XX] = "rq_3xx",
+    [CLUSTER_COUNTER_RESPONSES_4XX] = "rq_4xx", [CLUSTER_COUNTER_RESPONSES_5XX] = "rq_5xx",
+    [CLUSTER_COUNTER_FAILURES] = "rq_failed",
+};
+
 static const char *balancer_word(enum balancer balancer)
 {
     switch (balancer) {
@@ -16,34 +23,37 @@ static const char *balancer_word(enum balancer balancer)
     return "unknown";
 }
 
-static void add_counters(const char *const *words, const uint64_t *values, size_t n,
-                         struct str cluster, struct str endpoint, struct buf *out)
-{
-    for (size_t i = 0; i < n; i++)
-        buf_printf(out, "%.*s::%.*s::%s::%llu\n", STR_ARG(cluster), STR_ARG(endpoint), words[i],
-                   (unsigned long long)values[i]);
-}
-
-static void add_cluster(const struct proxy *proxy, const struct cluster *cluster, struct buf *out)
+static void add_endpoint(const struct proxy *proxy, const struct cluster *cluster,
+                         const struct endpoint *endpoint, struct buf *out)
 {
     static const char *const words[] = {
 #define X(id, name, type, help) name,
         ENDPOINT_COUNTERS(X)
 #undef X
     };
+    uint64_t values[ENDPOINT_COUNTER_COUNT] = {0};
+    proxy_endpoint_counters(proxy, endpoint, values); // all 0 when nothing was ever sent there
+    for (size_t i = 0; i < ENDPOINT_COUNTER_COUNT; i++)
+        buf_printf(out, "%.*s::%.*s::%s::%llu\n", STR_ARG(cluster->name), STR_ARG(endpoint->text),
+                   words[i], (unsigned long long)values[i]);
+    buf_printf(out, "%.*s::%.*s::weight::%u\n", STR_ARG(cluster->name), STR_ARG(endpoint->text),
+               endpoint->weight);
+}
+
+static void add_cluster(const struct proxy *proxy, const struct cluster *cluster, struct buf *out)
+{
     buf_printf(out, "%.*s::balancer::%s\n", STR_ARG(cluster->name),
                balancer_word(cluster->balancer));
     buf_printf(out, "%.*s::endpoints::%u\n", STR_ARG(cluster->name), cluster->n_endpoints);
     if (cluster->is_missing)
         buf_printf(out, "%.*s::missing::true\n", STR_ARG(cluster->name));
-    for (uint32_t i = 0; i < cluster->n_endpoints; i++) {
-        const struct endpoint *endpoint = &cluster->endpoints[i];
-        uint64_t values[ENDPOINT_COUNTER_COUNT] = {0};
-        proxy_endpoint_counters(proxy, endpoint, values); // all 0 when nothing was ever sent there
-        add_counters(words, values, ENDPOINT_COUNTER_COUNT, cluster->name, endpoint->text, out);
-        buf_printf(out, "%.*s::%.*s::weight::%u\n", STR_ARG(cluster->name), STR_ARG(endpoint->text),
-                   endpoint->weight);
-    }
+    uint64_t values[CLUSTER_COUNTER_COUNT] = {0};
+    proxy_cluster_counters(proxy, cluster, values);
+    for (size_t i = 0; i < CLUSTER_COUNTER_COUNT; i++)
+        buf_printf(out, "%.*s::%s::%llu\n", STR_ARG(cluster->name), cluster_words[i],
+                   (unsigned long long)values[i]);
+    for (uint32_t i = 0; i < cluster->n_endpoints; i++)
+        add_endpoint(proxy, cluster, &cluster->endpoints[i], out);
 }
 
 bool clusters_add_piece(struct page_state *state, struct buf *out)

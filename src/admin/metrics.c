@@ -228,6 +228,10 @@ void admin_print_metrics_reference(struct buf *out)
     add_rows("Requests and the gateway", labelled, COUNT(labelled), out);
     add_rows("Connections and requests", counters, COUNT(counters), out);
     add_rows("By cluster", cluster_counters, COUNT(cluster_counters), out);
+    buf_add_text(out, "\n`/clusters` shows these as `cluster::name::value`, with the names");
+    for (size_t i = 0; i < CLUSTER_COUNTER_COUNT; i++)
+        buf_printf(out, "%s `%s`", i ? "," : "", cluster_words[i]);
+    buf_add_text(out, ".\n");
     add_rows("Configuration and process", control, COUNT(control), out);
 
     static const struct metric endpoint_counters[] = {
@@ -235,9 +239,10 @@ void admin_print_metrics_reference(struct buf *out)
         ENDPOINT_COUNTERS(X)
 #undef X
     };
-    buf_add_text(out,
-                 "\n## By endpoint\n\n`/clusters` shows these as "
-                 "`cluster::endpoint::name::value`.\n\n| name | type | meaning |\n|---|---|---|\n");
+    buf_add_text(out, "\n## By endpoint\n\n`/clusters` shows these as "
+                      "`cluster::endpoint::name::value`. They count what all clusters with this "
+                      "address send\nthere, because its connections are shared.\n\n| name | type | "
+                      "meaning |\n|---|---|---|\n");
     for (size_t i = 0; i < COUNT(endpoint_counters); i++)
         buf_printf(out, "| `%s` | %s | %s |\n", endpoint_counters[i].name,
                    endpoint_counters[i].type, endpoint_counters[i].help);

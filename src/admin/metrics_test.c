@@ -215,6 +215,10 @@ static void test_cluster_rows_look_like_envoys(void **state)
     assert_has_line(text.data, "outbound|80||\"svc\\000000::10.0.0.1:80::cx_active::1");
     assert_has_line(text.data, "outbound|80||\"svc\\000000::10.0.0.1:80::weight::3");
     assert_has_line(text.data, "outbound|80||\"svc\\000001::10.0.0.1:80::rq_total::0");
+    assert_has_line(text.data, "outbound|80||\"svc\\000000::rq_total::0");
+    assert_has_line(text.data, "outbound|80||\"svc\\000000::rq_active::1");
+    assert_has_line(text.data, "outbound|80||\"svc\\000000::rq_5xx::5");
+    assert_has_line(text.data, "outbound|80||\"svc\\000000::rq_failed::6");
     buf_fini(&text);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "admin/pages.h"
+#include "base/check.h"
 #include "base/log.h"
 
 static const char text_plain[] = "text/plain; charset=utf-8";
@@ -29,6 +30,20 @@ static bool add_live(struct page_state *state, struct buf *out)
     return false;
 }
 
+// As a list: what is really open, with the kernel's ports where the snapshot has 0.
+static void add_open_listeners(const struct proxy *proxy, struct buf *out)
+{
+    struct buf text = {0};
+    proxy_describe_listeners(proxy, &text);
+    struct str rest = buf_str(&text), one;
+    const char *separator = "";
+    while (str_next(&rest, ',', &one)) {
+        buf_printf(out, "%s\"%.*s\"", separator, STR_ARG(str_trim(one)));
+        separator = ",";
+    }
+    buf_fini(&text);
+}
+
 static bool add_config_dump(struct page_state *state, struct buf *out)
 {
     const struct snapshot *snapshot = proxy_snapshot(state->options->proxy);
@@ -37,7 +52,13 @@ static bool add_config_dump(struct page_state *state, struct buf *out)
         buf_add_text(out, "{}\n");
         return false;
     }
+    buf_add_text(out, "{\"open_listeners\":[");
+    add_open_listeners(state->options->proxy, out);
+    buf_add_text(out, "]");
+    size_t at = out->len;
     snapshot_dump_json(snapshot, out);
+    CHECK(out->data[at] == '{');
+    out->data[at] = ','; // the dump's fields follow in the same object
     return false;
 }
 

@@ -38,3 +38,4 @@ const struct page *page_find(struct str path);
 
 bool metrics_add_piece(struct page_state *state, struct buf *out);
 bool clusters_add_piece(struct page_state *state, struct buf *out);
+extern const char *const cluster_words[CLUSTER_COUNTER_COUNT]; // what /clusters calls them

