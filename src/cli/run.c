@@ -346,6 +346,8 @@ int run_subcommand(const struct options *options)
     runtime.arena = arena_create(0);
     runtime.store = store_create();
     runtime.registry = registry_create();
+    runtime.checker = (struct object_checker){runtime.store, &options->compile, runtime.registry};
+    store_set_checker(runtime.store, check_object, &runtime.checker);
     runtime.history = diag_history_create();
     runtime.resolver =
         resolver_create(&runtime.loop, options->dns_server.len ? options->dns_server.ptr : NULL,

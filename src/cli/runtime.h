@@ -18,6 +18,7 @@ struct runtime {
     struct folder_source *source;
     struct resolver *resolver;
     struct registry *registry;
+    struct object_checker checker; // the store's
     struct diag_history *history;
 
     struct arena *arena; // of the access log's format

@@ -34,6 +34,15 @@ struct name_lookup {
     void *arg;
 };
 
+// What compile would find wrong with an object whatever else there is, so that the last good
+// version may stay (store_set_checker).
+struct object_checker { // borrowed
+    const struct store *store;
+    const struct compile_options *options;
+    struct registry *registry;
+};
+enum soundness check_object(void *checker, const struct object *object, struct diags *diags);
+
 struct snapshot *compile(const struct store *store, const struct compile_options *options,
                          const struct name_lookup *names, struct registry *registry,
                          uint64_t generation, struct diags *diags);

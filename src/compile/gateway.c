@@ -88,18 +88,26 @@ static uint16_t front_target_port(const struct gateways *g, uint16_t port)
     return port;
 }
 
+static bool read_bind(struct compiler *c, const struct object *object,
+                      const struct gateway_server *server, uint32_t index, struct address *ret)
+{
+    *ret = c->options->bind;
+    if (server->bind.len == 0 || address_parse_ip(text_str(server->bind), ret))
+        return true;
+    complain(c, DIAG_FIELD_VALUE, object, server->bind.line, server->bind.col,
+             path_of(c, "spec.servers[%u].bind", index), "\"%s\" is not an IP address",
+             server->bind.ptr);
+    return false;
+}
+
 static struct http_port *find_port(struct gateways *g, const struct object *object,
                                    const struct gateway_server *server, uint32_t index)
 {
     struct compiler *c = g->c;
     uint16_t number = (uint16_t)server->port.value;
-    struct address bind = c->options->bind;
-    if (server->bind.len > 0 && !address_parse_ip(text_str(server->bind), &bind)) {
-        complain(c, DIAG_FIELD_VALUE, object, server->bind.line, server->bind.col,
-                 path_of(c, "spec.servers[%u].bind", index), "\"%s\" is not an IP address",
-                 server->bind.ptr);
+    struct address bind;
+    if (!read_bind(c, object, server, index, &bind))
         return NULL;
-    }
     bind = listen_address(c, &bind, number);
     if (bind.port == number)
         bind.port = front_target_port(g, number);
@@ -215,6 +223,16 @@ static bool is_selected(const struct compiler *c, const struct gateway *gateway)
     const struct text_map own = {(struct text_pair *)(uintptr_t)c->options->labels,
                                  c->options->n_labels};
     return own.n == 0 || text_map_contains(&own, &gateway->selector);
+}
+
+void gateway_check(struct compiler *c, const struct object *object)
+{
+    const struct gateway *gateway = object->gateway;
+    for (uint32_t i = 0; i < gateway->n_servers && is_selected(c, gateway); i++) {
+        struct address bind;
+        if (!gateway->servers[i].is_invalid)
+            read_bind(c, object, &gateway->servers[i], i, &bind);
+    }
 }
 
 static void add_gateway(struct gateways *g, const struct object *object)

@@ -4,6 +4,8 @@
 #include "compile/context.h"
 
 void gateways_compile(struct compiler *c);
+// Reports what is wrong with a Gateway for itself.
+void gateway_check(struct compiler *c, const struct object *object);
 
 // Virtual hosts of the port that Ingress is served on: c->gateway_hosts, by name.
 struct virtual_host;

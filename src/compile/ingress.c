@@ -52,6 +52,45 @@ static bool check_paths(struct compiler *c, const struct object *object)
     return is_good;
 }
 
+// Calls `look` for every path; true: some call was true.
+static bool look_at_paths(struct compiler *c, const struct ingress_entry *entry,
+                          bool (*look)(struct compiler *c, const struct ingress_item *item))
+{
+    const struct ingress *ingress = entry->object->ingress;
+    bool is_any = false;
+    for (uint32_t r = 0; r < ingress->n_rules; r++) {
+        for (uint32_t p = 0; p < ingress->rules[r].n_paths; p++) {
+            const struct ingress_path *path = &ingress->rules[r].paths[p];
+            struct ingress_item item = {.ingress = entry,
+                                        .path = path,
+                                        .backend = &path->backend,
+                                        .rule_index = r,
+                                        .path_index = p,
+                                        .text = text_str(path->path)};
+            is_any |= look(c, &item);
+        }
+    }
+    return is_any;
+}
+
+static bool look_at_backend(struct compiler *c, const struct ingress_item *item)
+{
+    ingress_backend_check(c, item);
+    return ingress_is_rewritten(item);
+}
+
+void ingress_check(struct compiler *c, const struct object *object)
+{
+    const struct ingress_entry entry = {object, ingress_settings_read(c, object)};
+    const struct ingress_backend *backend = &object->ingress->default_backend;
+    check_paths(c, object);
+    bool has_rewrites = look_at_paths(c, &entry, look_at_backend);
+    if (has_rewrites || entry.settings.use_regex) // then every path is an expression
+        look_at_paths(c, &entry, ingress_regex_check);
+    if (backend->is_set)
+        ingress_backend_check(c, &(struct ingress_item){.ingress = &entry, .backend = backend});
+}
+
 static struct ingress_host *find_host(struct ingresses *all, const struct ingress_entry *entry,
                                       struct str name, uint32_t line, uint32_t col)
 {

@@ -41,6 +41,8 @@ struct ingress_host {
 };
 
 void ingresses_compile(struct compiler *c);
+// Reports what is wrong with an Ingress for itself.
+void ingress_check(struct compiler *c, const struct object *object);
 
 // ingress_class.c
 struct class_choice {
@@ -55,7 +57,11 @@ bool ingress_is_selected(struct compiler *c, const struct class_choice *choice,
 // ingress_route.c: the routes of a host, in the order to try them, into `n` virtual hosts.
 void ingress_host_emit(struct compiler *c, struct ingress_host *host, struct builder_vhost **vhosts,
                        size_t n);
+bool ingress_is_rewritten(const struct ingress_item *item);
+// In a host whose paths are expressions; false: this one is none (reported).
+bool ingress_regex_check(struct compiler *c, const struct ingress_item *item);
 // ingress_backend.c
 const struct cluster *ingress_cluster(struct compiler *c, const struct ingress_item *item);
+void ingress_backend_check(struct compiler *c, const struct ingress_item *item);
 struct str ingress_item_field(struct compiler *c, const struct ingress_item *item,
                               const char *field); // "spec.rules[0].http.paths[1].<field>"

@@ -23,15 +23,23 @@ static const struct cluster *missing(struct compiler *c, const struct ingress_it
     return missing_cluster(c, port, STR_NONE, fqdn);
 }
 
-static const struct cluster *resource_cluster(struct compiler *c, const struct ingress_item *item)
+void ingress_backend_check(struct compiler *c, const struct ingress_item *item)
 {
     const struct ingress_backend *backend = item->backend;
-    const struct object *object = item->ingress->object;
-    complain(c, DIAG_RESOURCE_BACKEND, object, backend->line, backend->col,
+    if (backend->service.ptr)
+        return;
+    complain(c, DIAG_RESOURCE_BACKEND, item->ingress->object, backend->line, backend->col,
              ingress_item_field(c, item, "backend.resource"),
              "%s %s is no Service; resource backends are not supported",
              backend->resource_kind.ptr ? backend->resource_kind.ptr : "a resource",
              backend->resource_name.ptr ? backend->resource_name.ptr : "");
+}
+
+static const struct cluster *resource_cluster(struct compiler *c, const struct ingress_item *item)
+{
+    const struct ingress_backend *backend = item->backend;
+    const struct object *object = item->ingress->object;
+    ingress_backend_check(c, item);
     return missing_cluster(
         c, text_str(backend->resource_kind), STR_NONE,
         JOIN(c->scratch, text_str(backend->resource_name), STR("."), object->ns));

@@ -50,6 +50,12 @@ static const struct regex *compile_regex(struct compiler *c, const struct ingres
     return regex;
 }
 
+bool ingress_regex_check(struct compiler *c, const struct ingress_item *item)
+{
+    return is_literal(item->text) ||
+           compile_regex(c, item, JOIN(c->scratch, STR("^"), item->text)) != NULL;
+}
+
 static bool set_path(const struct emission *e, const struct ingress_item *item, struct route *route)
 {
     struct compiler *c = e->c;
@@ -94,7 +100,7 @@ static struct str without_groups(struct arena *arena, struct str target)
     return (struct str){text, len};
 }
 
-static bool is_rewritten(const struct ingress_item *item)
+bool ingress_is_rewritten(const struct ingress_item *item)
 {
     const struct ingress_settings *settings = &item->ingress->settings;
     return item->path && settings->rewrite_target.len > 0 &&
@@ -104,7 +110,7 @@ static bool is_rewritten(const struct ingress_item *item)
 static void set_rewrite(struct compiler *c, const struct ingress_item *item, struct route *route)
 {
     const struct ingress_settings *settings = &item->ingress->settings;
-    bool rewrites = is_rewritten(item);
+    bool rewrites = ingress_is_rewritten(item);
     if (!rewrites && settings->upstream_vhost.len == 0)
         return;
     struct rewrite *rewrite = ARENA_NEW(c->arena, struct rewrite);
@@ -358,7 +364,8 @@ static void report_regex_mode(const struct emission *e, const struct ingress_ite
     struct map *told = NULL;
     for (uint32_t i = 0; i < e->host->n_items; i++) {
         const struct ingress_item *item = &items[i];
-        if (item->ingress == by->ingress || is_rewritten(item) || item->ingress->settings.use_regex)
+        if (item->ingress == by->ingress || ingress_is_rewritten(item) ||
+            item->ingress->settings.use_regex)
             continue;
         if (!told)
             told = map_create();

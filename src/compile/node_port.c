@@ -42,6 +42,18 @@ static void open_port(struct compiler *c, const struct object *service, uint32_t
                                  service_cluster(c, service, port, STR_NONE, UPSTREAM_BY_PORT));
 }
 
+static bool is_in_range(struct compiler *c, const struct object *service, uint32_t i)
+{
+    const struct number *node_port = &service->service->ports[i].node_port;
+    if (node_port->value >= NODE_PORT_MIN && node_port->value <= NODE_PORT_MAX)
+        return true;
+    complain(c, DIAG_NODEPORT_RANGE, service, node_port->line, node_port->col,
+             path_of(c, "spec.ports[%u].nodePort", i),
+             "provided port is not in the valid range. The range of valid ports is %d-%d",
+             NODE_PORT_MIN, NODE_PORT_MAX);
+    return false;
+}
+
 static void check_port(struct compiler *c, struct taken taken[][TRANSPORT_SCTP + 1],
                        const struct object *service, uint32_t i)
 {
@@ -55,13 +67,9 @@ static void check_port(struct compiler *c, struct taken taken[][TRANSPORT_SCTP +
                      (unsigned)port->port.value);
         return;
     }
-    struct str path = path_of(c, "spec.ports[%u].nodePort", i);
-    if (node_port->value < NODE_PORT_MIN || node_port->value > NODE_PORT_MAX) {
-        complain(c, DIAG_NODEPORT_RANGE, service, node_port->line, node_port->col, path,
-                 "provided port is not in the valid range. The range of valid ports is %d-%d",
-                 NODE_PORT_MIN, NODE_PORT_MAX);
+    if (!is_in_range(c, service, i))
         return;
-    }
+    struct str path = path_of(c, "spec.ports[%u].nodePort", i);
     struct taken *slot = &taken[node_port->value - NODE_PORT_MIN][port->transport];
     if (slot->service) {
         complain(c, DIAG_NODEPORT_CONFLICT, service, node_port->line, node_port->col, path,
@@ -80,6 +88,21 @@ static void check_port(struct compiler *c, struct taken taken[][TRANSPORT_SCTP +
                  (unsigned)node_port->value);
 }
 
+static bool has_node_ports(const struct service *service)
+{
+    return service->type == SERVICE_NODE_PORT || service->type == SERVICE_LOAD_BALANCER;
+}
+
+void node_ports_check(struct compiler *c, const struct object *object)
+{
+    const struct service *service = object->service;
+    for (uint32_t i = 0; i < service->n_ports && has_node_ports(service); i++) {
+        const struct number *node_port = &service->ports[i].node_port;
+        if (node_port->is_set && node_port->value != 0)
+            is_in_range(c, object, i);
+    }
+}
+
 void node_ports_compile(struct compiler *c)
 {
     size_t n = 0;
@@ -87,7 +110,7 @@ void node_ports_compile(struct compiler *c)
     struct taken(*taken)[TRANSPORT_SCTP + 1] = NULL;
     for (size_t i = 0; i < n; i++) {
         const struct service *service = services[i]->service;
-        if (service->type != SERVICE_NODE_PORT && service->type != SERVICE_LOAD_BALANCER)
+        if (!has_node_ports(service))
             continue;
         if (!taken)
             taken = arena_zalloc(c->scratch, sizeof *taken * (NODE_PORT_MAX - NODE_PORT_MIN + 1));

@@ -47,3 +47,5 @@ struct endpoint_index *service_endpoints(struct service_index *index);
 
 // node_port.c: a TCP listener for every nodePort.
 void node_ports_compile(struct compiler *c);
+// Reports what is wrong with a Service's nodePorts for themselves.
+void node_ports_check(struct compiler *c, const struct object *object);

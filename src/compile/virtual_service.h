@@ -16,7 +16,7 @@ struct vs_rule {
     const struct object *headers_object, *rewrite_object; // whose the headers and the rewrite are
     struct str path;                                      // "spec.http[2]", in `object`
     bool is_broken;
-    bool is_closed; // broken, and it takes every request
+    bool is_closed;               // broken, and it takes every request
     bool is_emitted;              // some listener has a route of it
     const struct vs_rule *cut_by; // a rule that takes all requests came before it
 };

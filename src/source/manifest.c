@@ -295,12 +295,27 @@ static struct claim *find_former(const struct taking *taking, enum kind kind, st
     return NULL;
 }
 
+// What is wrong with the new version is told now if it stays out; if not, whoever looks at it finds
+// it by himself.
+static bool is_worse(struct taking *taking, const struct object *object,
+                     const struct object *former)
+{
+    struct diags *mistakes = diags_create(), *known = diags_create();
+    enum soundness is = store_check(taking->store, object, mistakes);
+    bool is_it = is != OBJECT_SOUND && is > store_check(taking->store, former, known);
+    if (is_it)
+        diags_add_all(taking->diags, mistakes);
+    diags_destroy(mistakes);
+    diags_destroy(known);
+    return is_it;
+}
+
 // A version with mistakes does not displace one without.
 static void keep_last_good(struct taking *taking, struct claim *claim, enum kind kind,
                            struct str ns, struct str name)
 {
     struct claim *former = find_former(taking, kind, ns, name);
-    if (!former || (claim->object && former->object->has_invalid_parts))
+    if (!former || (claim->object && !is_worse(taking, claim->object, former->object)))
         return;
     object_destroy(claim->object);
     claim->object = former->object;
@@ -321,6 +336,7 @@ static void add_claims(struct taking *taking, struct document *document,
                        const struct decode_result *result)
 {
     struct str file = manifest_path(taking->manifest);
+    bool is_first = taking->manifest->n_documents + taking->manifest->n_ghosts == 0;
     document->claims = calloc(result->n + result->n_broken + 1, sizeof(*document->claims));
     CHECK(document->claims != NULL);
     for (uint32_t i = 0; i < result->n; i++) {
@@ -334,7 +350,7 @@ static void add_claims(struct taking *taking, struct document *document,
         };
         enum kind kind = object->kind;
         struct str ns = object->ns, name = object->name;
-        if (!object->has_invalid_parts) {
+        if (is_first) { // no older versions
             store_add(taking->store, claim, kind, ns, name);
             continue;
         }

@@ -27,6 +27,8 @@ struct store {
     struct map *identities[KIND_COUNT]; // by "ns/name"
     struct sorted sorted[KIND_COUNT];
     struct list reporters;
+    object_check_fn check; // NULL: none
+    void *check_arg;
     uint64_t revision, sequence;
     size_t n_objects, n_with_invalid_parts; // in force
     size_t n_broken;                        // identities without an object
@@ -54,6 +56,19 @@ void store_destroy(struct store *store)
         free(store->sorted[kind].items);
     }
     free(store);
+}
+
+void store_set_checker(struct store *store, object_check_fn check, void *arg)
+{
+    store->check = check;
+    store->check_arg = arg;
+}
+
+enum soundness store_check(const struct store *store, const struct object *object, struct diags *diags)
+{
+    if (object->has_invalid_parts)
+        return OBJECT_BROKEN;
+    return store->check ? store->check(store->check_arg, object, diags) : OBJECT_SOUND;
 }
 
 // --- lookups -----------------------------------------------------------------------------------

@@ -21,5 +21,12 @@ struct store_counts {
 } store_counts(const struct store *store); // looks at each object
 size_t store_n_objects(const struct store *store);
 size_t store_n_rejected(const struct store *store); // broken, or in force without some part
+// Asked for a new version of an object before it takes the place of an older one, about the
+// mistakes that decoding does not see. A version worse than that in force stays out
+// (kept-last-good), and what the check says is shown with it. Without a check all are sound.
+enum soundness { OBJECT_SOUND, OBJECT_DOUBTFUL, OBJECT_BROKEN };
+typedef enum soundness (*object_check_fn)(void *arg, const struct object *object,
+                                          struct diags *diags);
+void store_set_checker(struct store *store, object_check_fn check, void *arg);
 // Diagnostics about what was read, of all sources together (the newest reading of each file).
 void store_diags(const struct store *store, struct diags *out);
