@@ -2,6 +2,7 @@
 // Every annotation that ingress-nginx knows has its row here: those that are served with a reader
 // and the setting it fills, the others with what leaving them out means.
 #include "compile/ingress_annotations.h"
+#include "http/uri.h"
 #include <stdlib.h>
 
 static const char prefix[] = "nginx.ingress.kubernetes.io/";
@@ -77,12 +78,12 @@ static bool read_bool(struct reading *r, struct str value, void *target)
     return false;
 }
 
-// No blanks, quotes or what nginx gives a meaning to.
+// No blanks, quotes or what nginx gives a meaning to; ASCII alone.
 static bool has_bad_bytes(struct str value)
 {
     for (size_t i = 0; i < value.len; i++) {
         unsigned char byte = (unsigned char)value.ptr[i];
-        if (byte <= ' ' || byte == 0x7f || memchr("\"'`;{}\\<>", byte, 9))
+        if (byte <= ' ' || byte >= 0x7f || memchr("\"'`;{}\\<>", byte, 9))
             return true;
     }
     return false;
@@ -96,7 +97,7 @@ static bool set_text(void *target, struct str value)
 
 static bool read_target(struct reading *r, struct str value, void *target)
 {
-    if (has_bad_bytes(value))
+    if (has_bad_bytes(value) || str_index(value, '#') >= 0)
         return refuse(r, "has characters that a path cannot have");
     if (str_has_prefix(value, STR("http://")) || str_has_prefix(value, STR("https://")))
         return refuse(r, "is a URL; permanent-redirect and temporal-redirect take one");
@@ -123,6 +124,12 @@ static bool read_path(struct reading *r, struct str value, void *target)
     return set_text(target, value);
 }
 
+// What stands before the path of a URL: `$host`, or a host with or without port.
+static bool is_authority(struct str text)
+{
+    return str_is(text, "$host") || uri_authority_is_valid(text);
+}
+
 static bool read_url(struct reading *r, struct str value, void *target)
 {
     if (has_bad_bytes(value))
@@ -141,12 +148,16 @@ static bool read_url(struct reading *r, struct str value, void *target)
         return false;
     }
     // $host as the host and $request_uri as the path are what people write.
-    if (str_has_prefix(rest, STR("$host")))
-        rest = str_from(rest, 5);
     if (str_has_suffix(rest, STR("$request_uri")))
         rest.len -= strlen("$request_uri");
-    if (str_index(rest, '$') >= 0)
+    size_t end = 0;
+    while (end < rest.len && !memchr("/?#", rest.ptr[end], 3))
+        end++;
+    struct str authority = str_upto(rest, end);
+    if (str_index(str_from(rest, str_is(authority, "$host") ? end : 0), '$') >= 0)
         return refuse(r, "has a variable; $scheme, $host and $request_uri are served");
+    if (!is_authority(authority))
+        return refuse(r, "has no valid host");
     return set_text(target, value);
 }
 
@@ -228,10 +239,10 @@ static bool read_protocol(struct reading *r, struct str value, void *target)
 
 static bool read_host(struct reading *r, struct str value, void *target)
 {
-    if (value.len == 0 || has_bad_bytes(value) || str_index(value, '/') >= 0)
-        return refuse(r, "is no name of a host");
     if (str_index(value, '$') >= 0)
         return refuse(r, "has a variable, which is not served");
+    if (!uri_authority_is_valid(value))
+        return refuse(r, "is no name of a host");
     return set_text(target, value);
 }
 

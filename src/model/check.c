@@ -5,9 +5,15 @@
 
 static void report_mistake(struct reader *reader, const struct text *text, const char *mistake)
 {
-    if (mistake)
-        report(reader, DIAG_FIELD_VALUE, text->line, text->col, NULL, "\"%.*s\": %s",
-               STR_ARG(str_upto(text_str(*text), 300)), mistake);
+    if (!mistake)
+        return;
+    struct str value = text_str(*text);
+    bool is_block =
+        str_has_suffix(value, STR("\n")) && str_index(value, '\n') + 1 == (ptrdiff_t)value.len;
+    report(reader, DIAG_FIELD_VALUE, text->line, text->col,
+           is_block ? "it ends in a line feed; a block that is written with |- or >- does not"
+                    : NULL,
+           "\"%.*s\": %s", STR_ARG(str_upto(value, 300)), mistake);
 }
 
 void check_dns_label(struct reader *reader, const struct field *field, const void *value)
@@ -49,6 +55,50 @@ void check_header_name(struct reader *reader, const struct field *field, const v
     if (header_name_mistake(text_str(*text)))
         report(reader, DIAG_FIELD_VALUE, text->line, text->col, NULL,
                "header name %.*s is not a valid header name", STR_ARG(text_str(*text)));
+}
+
+void check_header_value(struct reader *reader, const struct field *field, const void *value)
+{
+    const struct text *text = value;
+    report_mistake(reader, text, header_value_mistake(text_str(*text)));
+}
+
+void check_plain_text(struct reader *reader, const struct field *field, const void *value)
+{
+    const struct text *text = value;
+    report_mistake(reader, text, plain_text_mistake(text_str(*text)));
+}
+
+void check_authority(struct reader *reader, const struct field *field, const void *value)
+{
+    const struct text *text = value;
+    if (text->len)
+        report_mistake(reader, text, authority_mistake(text_str(*text)));
+}
+
+void check_target(struct reader *reader, const struct field *field, const void *value)
+{
+    const struct text *text = value;
+    report_mistake(reader, text, target_mistake(text_str(*text)));
+}
+
+static void check_absolute(struct reader *reader, const struct text *text, const char *mistake)
+{
+    if (!mistake && text->len && text->ptr[0] != '/')
+        mistake = "a path begins with /";
+    report_mistake(reader, text, mistake);
+}
+
+void check_new_path(struct reader *reader, const struct field *field, const void *value)
+{
+    const struct text *text = value;
+    check_absolute(reader, text, target_mistake(text_str(*text)));
+}
+
+void check_location_path(struct reader *reader, const struct field *field, const void *value)
+{
+    const struct text *text = value;
+    check_absolute(reader, text, location_mistake(text_str(*text)));
 }
 
 static void check_key(struct reader *reader, const struct text *key)

@@ -160,6 +160,13 @@ void check_annotations(struct reader *reader, const struct field *field, const v
 void check_export_to(struct reader *reader, const struct field *field, const void *text);
 void check_export_list(struct reader *reader, const struct texts *list);
 void check_header_name(struct reader *reader, const struct field *field, const void *text);
+// What reaches the head of a message or a line of the log: no text may end it early.
+void check_header_value(struct reader *reader, const struct field *field, const void *text);
+void check_authority(struct reader *reader, const struct field *field, const void *text);
+void check_target(struct reader *reader, const struct field *field, const void *text); // in a path
+void check_new_path(struct reader *reader, const struct field *field, const void *text);
+void check_location_path(struct reader *reader, const struct field *field, const void *text);
+void check_plain_text(struct reader *reader, const struct field *field, const void *text);
 
 extern const struct word transport_words[]; // TCP, UDP, SCTP
 

@@ -123,6 +123,7 @@ static const struct field match_fields[] = {
     {.key = "name",
      .type = FIELD_TEXT,
      AT(struct http_match, name),
+     .check = check_plain_text,
      .doc = "Second part of the route's name in the access log."},
     STRING("uri", uri, "Path without the query."),
     {.key = "ignoreUriCase",

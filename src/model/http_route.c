@@ -26,8 +26,20 @@ static void check_operation(struct reader *reader, const struct text *name)
 static void check_header_values(struct reader *reader, const struct field *field, const void *value)
 {
     const struct text_map *map = value;
-    for (uint32_t i = 0; i < map->n; i++)
-        check_operation(reader, &map->items[i].key);
+    struct step entry = {.parent = reader->step, .kind = STEP_ENTRY};
+    for (uint32_t i = 0; i < map->n; i++) {
+        const struct text_pair *pair = &map->items[i];
+        check_operation(reader, &pair->key);
+        entry.key = text_str(pair->key);
+        reader->step = &entry;
+        // What an operator (%REQ(...)%) will bring is not known here.
+        bool is_host = is_authority(entry.key) && str_index(text_str(pair->value), '%') < 0;
+        if (is_host)
+            check_authority(reader, field, &pair->value);
+        else
+            check_header_value(reader, field, &pair->value);
+        reader->step = entry.parent;
+    }
 }
 
 static void check_removed(struct reader *reader, const struct field *field, const void *value)
@@ -195,15 +207,18 @@ static const struct field redirect_fields[] = {
     {.key = "uri",
      .type = FIELD_TEXT,
      AT(struct http_redirect, uri),
-     .doc = "New path; the query stays unless this brings its own."},
+     .check = check_location_path,
+     .doc = "New path, from its `/`; the query stays unless this brings its own."},
     {.key = "prefixRewrite",
      .type = FIELD_TEXT,
      AT(struct http_redirect, prefix_rewrite),
-     .doc = "What the matched prefix becomes."},
+     .check = check_location_path,
+     .doc = "What the matched prefix becomes, from its `/`."},
     {.key = "authority",
      .type = FIELD_TEXT,
      AT(struct http_redirect, authority),
-     .doc = "New host."},
+     .check = check_authority,
+     .doc = "New host, or host and port."},
     {.key = "port",
      .type = FIELD_NUMBER,
      AT(struct http_redirect, port),
@@ -359,6 +374,7 @@ static const struct field regex_rewrite_fields[] = {
     {.key = "rewrite",
      .type = FIELD_TEXT,
      AT(struct http_rewrite, regex_rewrite),
+     .check = check_target,
      .doc = "Replacement; `\\1` is a captured group."},
 };
 static void check_regex_rewrite(struct reader *reader, const struct node *node, void *value)
@@ -375,11 +391,13 @@ static const struct field rewrite_fields[] = {
     {.key = "uri",
      .type = FIELD_TEXT,
      AT(struct http_rewrite, uri),
-     .doc = "What the matched prefix becomes; with exact or regex, the whole path."},
+     .check = check_new_path,
+     .doc = "What the matched prefix becomes, from its `/`; with exact or regex, the whole path."},
     {.key = "authority",
      .type = FIELD_TEXT,
      AT(struct http_rewrite, authority),
-     .doc = "New Host."},
+     .check = check_authority,
+     .doc = "New Host: a host, or host and port."},
     {.key = "uriRegexRewrite",
      .type = FIELD_STRUCT,
      .table = &regex_rewrite_table,
@@ -460,7 +478,7 @@ static void check_weights(struct reader *reader, const struct http_route *route)
 }
 
 // Whoever sets the authority twice cannot mean both.
-static void check_authority(struct reader *reader, const struct http_route *route)
+static void check_one_authority(struct reader *reader, const struct http_route *route)
 {
     const struct text_map *maps[] = {&route->headers.request.set, &route->headers.request.add};
     const struct text *have = route->rewrite.authority.len ? &route->rewrite.authority : NULL;
@@ -518,7 +536,7 @@ static void check_route(struct reader *reader, const struct node *node, void *va
     if (reader->has_failed)
         return;
     check_weights(reader, route);
-    check_authority(reader, route);
+    check_one_authority(reader, route);
     check_prefix_redirect(reader, route);
 }
 
@@ -526,6 +544,7 @@ static const struct field http_fields[] = {
     {.key = "name",
      .type = FIELD_TEXT,
      AT(struct http_route, name),
+     .check = check_plain_text,
      .doc = "Name of the route in the access log."},
     {.key = "match",
      .type = FIELD_LIST,

@@ -100,11 +100,13 @@ static const struct field resource_fields[] = {
      .type = FIELD_TEXT,
      .flags = FIELD_REQUIRED | FIELD_NOT_EMPTY,
      AT(struct ingress_backend, resource_kind),
+     .check = check_plain_text,
      .doc = "Its kind."},
     {.key = "name",
      .type = FIELD_TEXT,
      .flags = FIELD_REQUIRED | FIELD_NOT_EMPTY,
      AT(struct ingress_backend, resource_name),
+     .check = check_plain_text,
      .doc = "Its name."},
 };
 static const struct table resource_table = {.name = "TypedLocalObjectReference",

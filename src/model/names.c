@@ -12,6 +12,11 @@ static bool is_alnum(char c)
     return is_lower_alnum(c) || (c >= 'A' && c <= 'Z');
 }
 
+static bool is_hex(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
 static bool is_label(struct str name)
 {
     if (name.len == 0 || name.len > 63)
@@ -155,6 +160,91 @@ const char *header_name_mistake(struct str name)
     for (size_t i = 0; i < name.len && is_token; i++)
         is_token = name.ptr[i] && (is_alnum(name.ptr[i]) || strchr("!#$%&'*+-.^_`|~", name.ptr[i]));
     return is_token ? NULL : "is not a valid header name";
+}
+
+// Visible ASCII alone: whatever else ends a request line or a field, or is not read alike by all.
+static bool is_visible(struct str text, char without)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        if (c <= ' ' || c >= 0x7f || text.ptr[i] == without)
+            return false;
+    }
+    return true;
+}
+
+static bool has_controls(struct str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
+            return true;
+    }
+    return false;
+}
+
+const char *header_value_mistake(struct str value)
+{
+    return has_controls(value) ? "a header value has no control characters" : NULL;
+}
+
+const char *plain_text_mistake(struct str text)
+{
+    return has_controls(text) ? "must not have control characters" : NULL;
+}
+
+const char *location_mistake(struct str uri)
+{
+    return is_visible(uri, 0) ? NULL : "has characters that a URI cannot have";
+}
+
+const char *target_mistake(struct str path)
+{
+    return is_visible(path, '#') ? NULL : "has characters that a request's path cannot have";
+}
+
+// host[:port], as http/uri.h takes it from a client.
+static bool is_port(struct str digits)
+{
+    unsigned port = 0;
+    for (size_t i = 0; i < digits.len && i < 6; i++) {
+        if (digits.ptr[i] < '0' || digits.ptr[i] > '9')
+            return false;
+        port = port * 10 + (unsigned)(digits.ptr[i] - '0');
+    }
+    return digits.len > 0 && port > 0 && port <= UINT16_MAX;
+}
+
+static bool is_reg_name(struct str host)
+{
+    for (size_t i = 0; i < host.len; i++) {
+        char c = host.ptr[i];
+        bool is_escape =
+            c == '%' && host.len - i >= 3 && is_hex(host.ptr[i + 1]) && is_hex(host.ptr[i + 2]);
+        if (is_escape)
+            i += 2;
+        else if (!c || (!is_alnum(c) && !strchr("-._~!$&'()*+,;=", c)))
+            return false;
+    }
+    return host.len > 0 && !str_is(host, ".");
+}
+
+const char *authority_mistake(struct str authority)
+{
+    struct str host = authority;
+    bool is_literal = authority.len > 0 && authority.ptr[0] == '[';
+    ptrdiff_t end = str_index(authority, is_literal ? ']' : ':');
+    if (end >= 0)
+        host = str_upto(authority, (size_t)end + is_literal);
+    struct str port = str_from(authority, host.len);
+    bool is_host = is_reg_name(host);
+    if (is_literal) {
+        struct str ip = end < 0 ? STR_NONE : (struct str){host.ptr + 1, host.len - 2};
+        is_host = str_index(ip, ':') >= 0 && is_ipv4_or_ipv6(ip);
+    }
+    if (is_host && (port.len == 0 || (port.ptr[0] == ':' && is_port(str_from(port, 1)))))
+        return NULL;
+    return "is no host or host:port";
 }
 
 const char *path_mistake(struct str path)

@@ -189,6 +189,99 @@ static void test_header_operations_are_checked(void **state)
                     "\"e\", attempting to set \"c\"\n");
 }
 
+static void test_no_text_can_end_a_line_of_a_head(void **state)
+{
+    static const struct {
+        const char *rule, *path, *message;
+    } cases[] = {
+        {"rewrite: {authority: \"x\\r\\nEvil: 1\"}, " ROUTE, "rewrite.authority",
+         "\"x\r\nEvil: 1\": is no host or host:port"},
+        {"rewrite: {authority: a b}, " ROUTE, "rewrite.authority",
+         "\"a b\": is no host or host:port"},
+        {"rewrite: {uri: \"/a b\\r\\nX: 1 HTTP/1.1\"}, " ROUTE, "rewrite.uri",
+         "\"/a b\r\nX: 1 HTTP/1.1\": has characters that a request's path cannot have"},
+        {"rewrite: {uri: /a#b}, " ROUTE, "rewrite.uri",
+         "\"/a#b\": has characters that a request's path cannot have"},
+        {"rewrite: {uri: /Ã¼}, " ROUTE, "rewrite.uri",
+         "\"/Ã¼\": has characters that a request's path cannot have"},
+        {"rewrite: {uri: noslash}, " ROUTE, "rewrite.uri", "\"noslash\": a path begins with /"},
+        {"rewrite: {uriRegexRewrite: {match: a, rewrite: \"b\\tc\"}}, " ROUTE,
+         "rewrite.uriRegexRewrite.rewrite",
+         "\"b\tc\": has characters that a request's path cannot have"},
+        {"redirect: {uri: \"/a\\nX: 1\"}", "redirect.uri",
+         "\"/a\nX: 1\": has characters that a URI cannot have"},
+        {"redirect: {uri: a}", "redirect.uri", "\"a\": a path begins with /"},
+        {"match: [{uri: {prefix: /}}], redirect: {prefixRewrite: \"/\\x7f\"}",
+         "redirect.prefixRewrite", "\"/\x7f\": has characters that a URI cannot have"},
+        {"redirect: {authority: \"a\\rb\"}", "redirect.authority",
+         "\"a\rb\": is no host or host:port"},
+        {"headers: {request: {set: {Host: a b}}}, " ROUTE, "headers.request.set[Host]",
+         "\"a b\": is no host or host:port"},
+        {"headers: {request: {add: {x: \"a\\r\\nInj: %REQ(a)%\"}}}, " ROUTE,
+         "headers.request.add[x]",
+         "\"a\r\nInj: %REQ(a)%\": a header value has no control characters"},
+        {"headers: {response: {set: {x: \"a\\0\"}}}, " ROUTE, "headers.response.set[x]", "\"a"},
+        {"headers: {request: {remove: [\"x\\r\"]}}, " ROUTE, "headers.request.remove",
+         "header name x\r is not a valid header name"},
+        {"route: [{destination: {host: x}, headers: {request: {set: {x: \"\\n\"}}}}]",
+         "route[0].headers.request.set[x]", "\"\n\": a header value has no control characters"},
+        {"name: \"a\\nb\", " ROUTE, "name", "\"a\nb\": must not have control characters"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct buf text = {0}, messages = {0};
+        buf_printf(&text, HTTP("%s"), cases[i].rule);
+        struct decoded decoded = decode(text.data);
+        assert_int_equal(diags_count(decoded.diags), 1);
+        const struct diag *diag = diags_get(decoded.diags, 0);
+        assert_int_equal(diag->code, DIAG_FIELD_VALUE);
+        buf_printf(&messages, AT ".%s", cases[i].path);
+        assert_true(str_equal(diag->path, buf_str(&messages)));
+        assert_true(str_has_prefix(diag->message, str_of(cases[i].message)));
+        assert_true(decoded.object->virtual_service->http[0].is_invalid);
+        decoded_fini(&decoded);
+        buf_fini(&text);
+        buf_fini(&messages);
+    }
+}
+
+static void test_what_a_head_can_hold_is_accepted(void **state)
+{
+    static const char *const rules[] = {
+        "rewrite: {authority: 'a-b_c.example:8080', uri: '/a/%C3%BC?x=1'}, " ROUTE,
+        "rewrite: {authority: '[fd00::1]:80'}, " ROUTE,
+        "rewrite: {uriRegexRewrite: {match: '/a(/.*)', rewrite: '\\1'}}, " ROUTE,
+        "redirect: {authority: 'A.b:1', uri: '/a#b'}",
+        "headers: {request: {set: {Host: '%REQ(x-host)%', x: \"a\\tb Ã¼\"}}}, " ROUTE,
+        "name: 'a b', " ROUTE,
+    };
+    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+        struct buf text = {0};
+        buf_printf(&text, HTTP("%s"), rules[i]);
+        expect(text.data, "");
+        buf_fini(&text);
+    }
+}
+
+static void test_a_block_that_ends_in_a_line_feed_is_explained(void **state)
+{
+    expect("apiVersion: networking.istio.io/v1\n"
+           "kind: VirtualService\n"
+           "metadata: {name: a}\n"
+           "spec:\n"
+           "  hosts: [a.b]\n"
+           "  gateways: [g]\n"
+           "  http:\n"
+           "  - route: [{destination: {host: x}}]\n"
+           "    headers:\n"
+           "      request:\n"
+           "        set:\n"
+           "          x-long: |\n"
+           "            value\n",
+           "f:13:1: error[field-value] VirtualService default/a "
+           "spec.http[0].headers.request.set[x-long]: \"value\\n\": a header value has no control "
+           "characters; it ends in a line feed; a block that is written with |- or >- does not\n");
+}
+
 static void test_redirects_rewrites_and_direct_responses_are_checked(void **state)
 {
     expect_messages(HTTP("redirect: {}"),
@@ -318,6 +411,9 @@ int main(void)
         cmocka_unit_test(test_what_is_not_served_is_said_and_the_rule_stays),
         cmocka_unit_test(test_destinations_are_checked),
         cmocka_unit_test(test_header_operations_are_checked),
+        cmocka_unit_test(test_no_text_can_end_a_line_of_a_head),
+        cmocka_unit_test(test_what_a_head_can_hold_is_accepted),
+        cmocka_unit_test(test_a_block_that_ends_in_a_line_feed_is_explained),
         cmocka_unit_test(test_redirects_rewrites_and_direct_responses_are_checked),
         cmocka_unit_test(test_base64_of_any_length_is_decoded),
         cmocka_unit_test(test_a_bad_rule_harms_itself_alone),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/check.h"
+#include "http/chars.h"
 #include "route/builder_parts.h"
 #include <stdlib.h>
 
@@ -160,9 +161,41 @@ struct builder_vhost *builder_vhost(struct builder_listener *listener, struct st
     return vhost;
 }
 
+// Whoever reads what users write refuses texts that would end a line of a message's head. One that
+// comes this far would let a route write headers, or requests, of its own.
+static bool fits_a_head(struct str text)
+{
+    return text.len == 0 ||
+           scan_value(text.ptr, text.ptr, text.ptr + text.len) == text.ptr + text.len;
+}
+
+static void check_ops(const struct header_ops *ops)
+{
+    for (uint32_t i = 0; i < ops->n; i++)
+        CHECK(fits_a_head(ops->ops[i].name) && fits_a_head(ops->ops[i].text));
+}
+
+static void check_texts(const struct route *route)
+{
+    const struct rewrite *rewrite = route->rewrite;
+    const struct redirect *redirect = route->redirect;
+    if (rewrite)
+        CHECK(fits_a_head(rewrite->text) && fits_a_head(rewrite->authority));
+    if (redirect)
+        CHECK(fits_a_head(redirect->scheme) && fits_a_head(redirect->host) &&
+              fits_a_head(redirect->path) && fits_a_head(redirect->prefix_rewrite));
+    check_ops(&route->request_ops);
+    check_ops(&route->response_ops);
+    for (uint16_t i = 0; i < route->n_targets; i++) {
+        check_ops(&route->targets[i].request_ops);
+        check_ops(&route->targets[i].response_ops);
+    }
+}
+
 struct route *builder_add_route(struct builder_vhost *vhost, const struct route *route)
 {
     struct arena *scratch = vhost->builder->scratch;
+    check_texts(route);
     struct route *copy = arena_copy(scratch, route, sizeof(*route));
     copy->rank = vhost->n_routes;
     vhost->routes = grow(scratch, vhost->routes, vhost->n_routes, &vhost->cap, sizeof(copy));

@@ -5,8 +5,11 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static struct cluster *add_cluster(struct snapshot_builder *builder, const char *name,
                                    const char *endpoint)
@@ -208,6 +211,46 @@ static void test_a_regex_is_compiled_once_for_all_snapshots(void **state)
     registry_destroy(registry); // checks that nothing is held any more
 }
 
+static bool is_taken(const struct route *route)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        signal(SIGABRT, SIG_DFL);
+        if (!freopen("/dev/null", "w", stderr))
+            _exit(2);
+        struct snapshot_builder *builder = builder_create(registry_create());
+        builder_add_route(builder_vhost(fixture_listener(builder), STR("a"), false), route);
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static void test_no_text_that_ends_a_line_gets_into_a_snapshot(void **state)
+{
+    const struct str good = STR("a\tb\xff"), bad = STR("a\r\nb: c");
+    for (int which = 0; which < 9; which++) {
+        for (int is_bad = 0; is_bad < 2; is_bad++) {
+            struct str texts[9] = {good, good, good, good, good, good, good, good, good};
+            texts[which] = is_bad ? bad : good;
+            struct header_op op = {.kind = HEADER_SET, .name = texts[0], .text = texts[1]};
+            struct header_op of_target = {.kind = HEADER_ADD, .name = texts[2], .text = good};
+            struct target target = {.response_ops = {1, &of_target}};
+            struct rewrite rewrite = {.text = texts[3], .authority = texts[4]};
+            struct redirect redirect = {
+                .scheme = texts[5], .host = texts[6], .path = texts[7], .prefix_rewrite = texts[8]};
+            struct route route = {.request_ops = {1, &op},
+                                  .n_targets = 1,
+                                  .targets = &target,
+                                  .rewrite = &rewrite,
+                                  .redirect = &redirect};
+            assert_int_equal(is_taken(&route), !is_bad);
+        }
+    }
+}
+
 static void test_the_balancer_hash_changes_with_endpoints_only(void **state)
 {
     struct registry *registry = registry_create();
@@ -238,6 +281,7 @@ int main(void)
         cmocka_unit_test(test_listeners_conflict_by_bind_alone),
         cmocka_unit_test(test_routes_keep_their_order_and_their_targets),
         cmocka_unit_test(test_a_regex_is_compiled_once_for_all_snapshots),
+        cmocka_unit_test(test_no_text_that_ends_a_line_gets_into_a_snapshot),
         cmocka_unit_test(test_the_balancer_hash_changes_with_endpoints_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
