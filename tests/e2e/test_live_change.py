@@ -8,8 +8,8 @@ import threading
 
 import pytest
 from harness.gateway import Gateway, free_port
-from harness.manifests import (documents, gateway as istio_gateway, one_route, route, service,
-                               virtual_service)
+from harness.manifests import (documents, gateway as istio_gateway, ingress, one_route, path,
+                               route, service, virtual_service)
 from harness.patience import wait_until
 
 HOST = "test.example"
@@ -122,6 +122,64 @@ def test_a_broken_object_keeps_its_last_good_version_and_others_go_live(served):
     assert "kept-last-good" in served.log.text() and "route.yaml:" in served.log.text()
     served.change(lambda: served.write("route.yaml", to("two")))
     becomes("two", lambda: who(served))
+
+
+def guarded(condition, target="one"):
+    """/admin is refused, the rest goes to `target`."""
+    return documents(virtual_service(
+        "test", HOST, {"match": [{"uri": condition}], "directResponse": {"status": 403}},
+        route(target)))
+
+
+def is_kept(served, text, code):
+    """Saves a version that stays out, as it is to: the log names its mistake."""
+    mark = served.log.mark()
+    served.change(lambda: served.write("route.yaml", text))
+    served.log.wait_for(rf"route\.yaml:\d+:\d+: error\[{code}\]", start=mark)
+    return "kept-last-good" in served.log.text()
+
+
+def test_a_virtual_service_with_a_broken_regex_keeps_its_last_good_version(served):
+    served.expected_errors = [r"route\.yaml"]
+    served.change(lambda: served.write("route.yaml", guarded({"regex": "/admin.*"})))
+    becomes(403, lambda: who(served, "/admin"))
+    for broken in ("/admin(.*", "/admin(?!x).*"):
+        assert is_kept(served, guarded({"regex": broken}, "two"), "regex-invalid")
+        assert [who(served, x) for x in ("/admin", "/")] == [403, "one"]
+    served.change(lambda: served.write("route.yaml", guarded({"regex": "/root.*"}, "two")))
+    becomes("two", lambda: who(served, "/admin"))
+    assert who(served, "/root") == 403
+
+
+def test_an_ingress_with_a_refused_annotation_keeps_its_last_good_version(gateway, upstream):
+    def at(where, name, **annotations):
+        return documents(ingress("test", (HOST, path(where, name)), annotations={
+            k.replace("_", "-"): v for k, v in annotations.items()}))
+
+    served = gateway({"services.yaml": documents(service("one", upstream(name="one")),
+                                                 service("two", upstream(name="two"))),
+                      "route.yaml": at("/", "one")})
+    served.expected_errors = [r"route\.yaml"]
+    assert who(served) == "one"
+    assert is_kept(served, at("/", "two", configuration_snippet="deny all;"), "annotation-refused")
+    assert who(served) == "one"
+    assert is_kept(served, at("/a(.*)", "two"), "strict-path")
+    assert who(served) == "one"
+    served.change(lambda: served.write("route.yaml", at("/", "two")))
+    becomes("two", lambda: who(served))
+
+
+def test_a_rule_that_is_broken_from_the_start_answers_503_and_lets_nothing_past(gateway, upstream):
+    served = gateway({
+        "all.yaml": documents(
+            service("one", upstream(name="one")), istio_gateway("gateway", HOST),
+            virtual_service("test", HOST,
+                            {"match": [{"uri": {"prefix": "/admin"}}],
+                             "directResponse": {"status": 1000}}, route("one")))})
+    served.expected_errors = [r"all\.yaml"]
+    answer = served.get("/admin/x")
+    assert answer.status == 503 and answer.text == "route configuration is invalid (route_invalid)\n"
+    assert who(served) == "one"
 
 
 def test_a_file_that_is_no_yaml_keeps_what_it_had(served):
