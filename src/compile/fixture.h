@@ -73,9 +73,19 @@ static inline void world_fail(const struct world *world)
     fail_msg("diagnostics:\n%.*s", STR_ARG(buf_str(&text)));
 }
 
-// Adds the objects of a stream; those of a later call are younger.
-static inline void world_load(struct world *world, const char *yaml)
+// An object that was given, but is too broken for anything but its name.
+static inline void world_add_broken(struct world *world, const struct object_key *key)
 {
+    struct claim *claim = &world->claims[world->n_claims++];
+    assert_true(world->n_claims <= WORLD_CLAIMS_MAX);
+    *claim = (struct claim){.file = STR("in.yaml"), .line = key->line};
+    store_add(world->store, claim, key->kind, key->ns, key->name);
+}
+
+// Adds the objects of a stream, mistakes and all; those of a later call are younger.
+static inline bool world_load_broken(struct world *world, const char *yaml)
+{
+    bool is_good = true;
     size_t cursor = 0;
     uint32_t line = 1, first = 0;
     struct str stream = str_of(yaml), part;
@@ -83,12 +93,20 @@ static inline void world_load(struct world *world, const char *yaml)
         struct decode_result result = {0};
         decode_document(world->arena, part, STR("in.yaml"), world->line + first - 1, world->diags,
                         &result);
-        if (result.had_errors || result.is_unreadable)
-            world_fail(world);
+        is_good &= !result.had_errors && !result.is_unreadable;
         for (uint32_t i = 0; i < result.n; i++)
             world_add(world, result.objects[i]);
+        for (uint32_t i = 0; i < result.n_broken; i++)
+            world_add_broken(world, &result.broken[i]);
     }
     world->line += line; // objects of a later text are behind those of this one
+    return is_good;
+}
+
+static inline void world_load(struct world *world, const char *yaml)
+{
+    if (!world_load_broken(world, yaml))
+        world_fail(world);
 }
 
 static inline void world_compile(struct world *world)
