@@ -88,6 +88,13 @@ static const struct table string_table = {
     .check = check_string,
 };
 
+// A broken rule answers 503, and that is logged under its name: one that has been refused is none.
+void drop_unfit_name(struct text *name)
+{
+    if (plain_text_mistake(text_str(*name)))
+        *name = (struct text){0};
+}
+
 // --- HTTPMatchRequest --------------------------------------------------------------------------
 
 static void check_match_header(struct reader *reader, const struct field *field, const void *value)
@@ -161,10 +168,16 @@ static const struct field match_fields[] = {
      .doc = "Namespace of the client; here: of this gateway."},
     NOT_SERVED("statPrefix", NULL, "Statistics of this match apart."),
 };
+static void check_match(struct reader *reader, const struct node *node, void *value)
+{
+    drop_unfit_name(&((struct http_match *)value)->name);
+}
+
 const struct table http_match_table = {
     .name = "HTTPMatchRequest",
     TABLE_FIELDS(match_fields),
     .bytes = sizeof(struct http_match),
     .has_place = HAS(struct http_match, line),
     .has_is_invalid = HAS(struct http_match, is_invalid),
+    .check = check_match,
 };

@@ -514,8 +514,9 @@ static void check_prefix_redirect(struct reader *reader, const struct http_route
 
 static void check_route(struct reader *reader, const struct node *node, void *value)
 {
-    const struct http_route *route = value;
+    struct http_route *route = value;
     uint32_t n_valid = 0;
+    drop_unfit_name(&route->name);
     for (uint32_t i = 0; i < route->n_match; i++)
         n_valid += !route->match[i].is_invalid;
     // Without its bad blocks, a rule that has no other one would match everything.

@@ -5,3 +5,4 @@
 #include "model/rows.h"
 
 extern const struct table http_match_table, http_route_table, headers_table, http_destination_table;
+void drop_unfit_name(struct text *name);
