@@ -12,7 +12,7 @@ struct admin;
 struct admin_facts {
     bool is_ready; // a snapshot is published and the gateway does not drain
     bool is_draining;
-    uint64_t objects, objects_last_good, objects_broken;
+    uint64_t objects, objects_last_good, objects_rejected;
     uint64_t diagnostics[3]; // by enum diag_level
     uint64_t updates;        // snapshots published
     int64_t published_wall_ns;

@@ -27,7 +27,7 @@ struct readings {
     X("sluicegate_config_compile_seconds", "gauge", "Time that compiling the snapshot took.", (double)r->facts.compile_ns / 1e9) \
     X("sluicegate_config_publish_seconds", "gauge", "Time that publishing the snapshot took in the control thread.", (double)r->facts.publish_ns / 1e9) \
     X("sluicegate_config_objects", "gauge", "Objects in force.", r->facts.objects) \
-    X("sluicegate_config_objects_rejected", "gauge", "Objects left out because they are broken.", r->facts.objects_broken) \
+    X("sluicegate_config_objects_rejected", "gauge", "Objects with an error of their own, those served in their last good version included; a document or file that cannot be read counts as one.", r->facts.objects_rejected) \
     X("sluicegate_config_objects_last_good", "gauge", "Objects whose newest version is broken and whose last good one is served.", r->facts.objects_last_good) \
     X("sluicegate_config_listeners", "gauge", "Listeners in the snapshot.", r->snapshot ? r->snapshot->n_listeners : 0) \
     X("sluicegate_config_listeners_failed", "gauge", "Listeners that could not be opened.", r->facts.listeners_failed) \

@@ -17,7 +17,7 @@ static void give_facts(void *arg, struct admin_facts *ret_facts)
     (void)arg;
     *ret_facts = (struct admin_facts){.is_ready = true,
                                       .objects = 7,
-                                      .objects_broken = 2,
+                                      .objects_rejected = 2,
                                       .objects_last_good = 1,
                                       .diagnostics = {3, 4, 5},
                                       .updates = 9,

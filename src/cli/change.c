@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The life of a change: store -> compile -> what is new about the diagnostics -> publish.
 #include "base/clock.h"
+#include "base/map.h"
 #include "cli/runtime.h"
 
 enum {
@@ -53,6 +54,26 @@ static void log_diags(struct runtime *runtime, struct diags *diags)
         runtime->facts.diagnostics[level] = diags_count_level(diags, level);
 }
 
+// Objects with an error, and those whose last good version stands in for them; a document or file
+// that no object could be read from is one, too.
+static size_t count_rejected(const struct diags *diags)
+{
+    struct map *seen = map_create();
+    size_t n = 0;
+    for (size_t i = 0; i < diags_count(diags); i++) {
+        const struct diag *diag = diags_get(diags, i);
+        if (diag->level != DIAG_ERROR && diag->code != DIAG_KEPT_LAST_GOOD)
+            continue;
+        if (diag->object.len == 0)
+            n++;
+        else
+            map_put(seen, diag->object, seen);
+    }
+    n += map_count(seen);
+    map_destroy(seen);
+    return n;
+}
+
 static void log_update(const struct runtime *runtime, const struct snapshot *snapshot)
 {
     const struct admin_facts *facts = &runtime->facts;
@@ -81,6 +102,7 @@ unsigned runtime_apply(struct runtime *runtime, struct buf *reterr)
     facts->compile_ns = clock_monotonic_ns() - begin_ns;
     resolver_sweep(runtime->resolver);
     log_diags(runtime, diags);
+    facts->objects_rejected = count_rejected(diags);
     diags_destroy(diags);
 
     begin_ns = clock_monotonic_ns();
@@ -110,7 +132,6 @@ void runtime_facts(void *arg, struct admin_facts *ret_facts)
     ret_facts->is_draining = runtime->is_draining;
     ret_facts->objects = counts.objects;
     ret_facts->objects_last_good = counts.last_good;
-    ret_facts->objects_broken = counts.broken;
     ret_facts->access_log_write_errors =
         runtime->access_log ? access_log_write_errors(runtime->access_log) : 0;
 }

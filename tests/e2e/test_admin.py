@@ -149,3 +149,42 @@ def test_metrics_tell_of_broken_objects(served):
     served.write("broken.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: x}\nspec: 5\n")
     served.log.wait_for(r"broken\.yaml:\d+", start=mark)
     wait_until(lambda: served.metric("sluicegate_config_objects_rejected") == 1, "it is counted")
+
+
+def test_an_object_with_an_error_counts_as_rejected_whatever_became_of_it(served):
+    served.expected_errors = [r"(part|none|syntax)\.yaml"]
+
+    def rejected():
+        return served.metric("sluicegate_config_objects_rejected")
+
+    assert rejected() == 0
+    backend = {"service": {"name": "test", "port": {"number": 80}}}
+    ingress = {
+        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "part"},
+        "spec": {"rules": [{"host": "part.example", "http": {"paths": [
+            {"path": "/bad", "pathType": "Prefixx", "backend": backend},
+            {"path": "/", "pathType": "Prefix", "backend": backend}]}}]}}
+    objects = served.metric("sluicegate_config_objects")
+    served.change(lambda: served.write("part.yaml", documents(ingress)))
+    assert served.metric("sluicegate_config_objects") == objects + 1
+    assert served.get("/", host="part.example").status == 200
+    assert rejected() == 1
+    # What only compiling finds: two errors of one object count once.
+    bad = {"match": [{"uri": {"regex": "/a("}}, {"uri": {"regex": "/b("}}],
+           "route": [{"destination": {"host": "nowhere"}}]}
+    served.change(lambda: served.write(
+        "none.yaml", documents(virtual_service("none", HOST, bad))))
+    assert rejected() == 2
+    served.change(lambda: served.write("syntax.yaml", "a: [\n"))
+    assert rejected() == 3
+    # A last good version stands in: the object counts, and its error does not count twice.
+    ingress["spec"]["rules"][0]["http"]["paths"][0]["pathType"] = "Prefix"
+    served.change(lambda: served.write("part.yaml", documents(ingress)))
+    assert rejected() == 2
+    ingress["spec"]["rules"][0]["http"]["paths"][0]["pathType"] = "Prefixx"
+    served.change(lambda: served.write("part.yaml", documents(ingress)))
+    assert served.metric("sluicegate_config_objects_last_good") == 1
+    assert rejected() == 3
+    for name in ("part.yaml", "none.yaml", "syntax.yaml"):
+        served.change((served.folder / name).unlink)
+    assert rejected() == 0
