@@ -8,7 +8,8 @@ set -euo pipefail
 build="gcc libc6-dev meson ninja-build pkg-config
        libfyaml-dev libpcre2-dev libxxhash-dev libc-ares-dev libcmocka-dev"
 run="curl python3 python3-httpbin python3-gunicorn"
-test="clang libclang-rt-dev llvm python3-pytest python3-websockets prometheus"
+test="clang libclang-rt-dev llvm python3-pytest python3-websockets dnsmasq-base
+      prometheus"
 bench="nginx haproxy wrk python3"
 fmt="clang-format"
 
