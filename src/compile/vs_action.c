@@ -53,13 +53,15 @@ static bool add_value(struct compiler *c, const struct object *object, enum head
     return true;
 }
 
-// What frames a message or holds for one connection alone (RFC 9110, 7.6.1; RFC 9112, 6): written by
-// the gateway for each side, never by a route, or the next request would begin at the wrong byte.
+// What frames a message or holds for one connection alone (RFC 9110, 7.6.1; RFC 9112, 6): written
+// by the gateway for each side, never by a route, or the next request would begin at the wrong
+// byte.
 static bool is_framing(struct str name)
 {
-    static const char *const names[] = {"content-length", "transfer-encoding", "connection",
-                                        "keep-alive",     "proxy-connection",  "upgrade",
-                                        "te",             "trailer",           "http2-settings"};
+    static const char *const names[] = {
+        "content-length",   "transfer-encoding", "connection", "keep-alive",
+        "proxy-connection", "upgrade",           "te",         "trailer",
+        "http2-settings"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (str_equal_nocase(name, str_of(names[i])))
             return true;

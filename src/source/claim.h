@@ -29,7 +29,8 @@ void store_withdraw(struct store *store, struct claim *claim);
 // After a claim's line changed, or its object's is_last_good.
 void store_refresh(struct store *store, struct claim *claim);
 // What the store's checker says of the object; one with invalid parts is broken.
-enum soundness store_check(const struct store *store, const struct object *object, struct diags *diags);
+enum soundness store_check(const struct store *store, const struct object *object,
+                           struct diags *diags);
 // The first claim of an identity, or NULL.
 struct claim *store_claims(const struct store *store, enum kind kind, struct str ns,
                            struct str name);

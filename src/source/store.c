@@ -64,7 +64,8 @@ void store_set_checker(struct store *store, object_check_fn check, void *arg)
     store->check_arg = arg;
 }
 
-enum soundness store_check(const struct store *store, const struct object *object, struct diags *diags)
+enum soundness store_check(const struct store *store, const struct object *object,
+                           struct diags *diags)
 {
     if (object->has_invalid_parts)
         return OBJECT_BROKEN;
