@@ -6,8 +6,9 @@
 struct str ingress_item_field(struct compiler *c, const struct ingress_item *item,
                               const char *field)
 {
-    if (!item->path)
-        return STR("spec.defaultBackend");
+    if (!item->path) // `field` begins with "backend"
+        return JOIN(c->scratch, STR("spec.defaultBackend"),
+                    str_from(str_of(field), strlen("backend")));
     return path_of(c, "spec.rules[%u].http.paths[%u].%s", item->rule_index, item->path_index,
                    field);
 }

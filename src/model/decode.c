@@ -114,6 +114,23 @@ static bool find_kind(const struct identity *identity, enum kind *ret)
     return false;
 }
 
+// Groups that are all Kubernetes' or Istio's: a kind of ours in the wrong one of them, or in other
+// letters, is a slip. (Elsewhere others have Gateways, Services and Ingresses of their own.)
+static bool find_slip(const struct identity *identity, enum kind *ret)
+{
+    bool is_known_group = false;
+    struct str group = group_of(identity->api_version);
+    for (int kind = 0; kind < KIND_COUNT; kind++)
+        is_known_group |= is_group_of((enum kind)kind, group);
+    for (int kind = 0; is_known_group && kind < KIND_COUNT; kind++) {
+        if (str_equal_nocase(identity->kind_word, str_of(kinds[kind].word))) {
+            *ret = (enum kind)kind;
+            return true;
+        }
+    }
+    return false;
+}
+
 // The static copy of a version that is served, or STR_NONE.
 static struct str served_version(enum kind kind, struct str api_version)
 {
@@ -327,6 +344,18 @@ static void refuse_version(struct decoder *decoder, const struct identity *ident
     add_broken(decoder, identity);
 }
 
+static void refuse_slip(struct decoder *decoder, const struct identity *identity)
+{
+    struct str best = best_version(identity->kind);
+    const char *word = kinds[identity->kind].word;
+    struct place place = {decoder->file, decoder->first_line + identity->line - 1, identity->col};
+    struct diag *diag = diags_add(decoder->diags, DIAG_API_VERSION, place, identity->title,
+                                  STR("kind"), "%.*s has no kind \"%.*s\"",
+                                  STR_ARG(identity->api_version), STR_ARG(identity->kind_word));
+    diag_hint(decoder->diags, diag, "write apiVersion: %.*s, kind: %s", STR_ARG(best), word);
+    add_broken(decoder, identity);
+}
+
 static void report_no_object(struct decoder *decoder, const struct node *node, const char *what)
 {
     struct place place = {decoder->file, decoder->first_line + node->line - 1, node->col};
@@ -400,7 +429,12 @@ static void decode_node(struct decoder *decoder, const struct node *root, const 
         return;
     }
     if (!find_kind(&identity, &identity.kind)) {
-        skip(decoder, &identity);
+        if (find_slip(&identity, &identity.kind)) {
+            read_identity(decoder, root, &identity);
+            refuse_slip(decoder, &identity);
+        } else {
+            skip(decoder, &identity);
+        }
         return;
     }
     read_identity(decoder, root, &identity);

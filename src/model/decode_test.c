@@ -234,6 +234,28 @@ static void test_every_kind_has_a_reference_page(void **state)
     buf_fini(&page);
 }
 
+static void test_a_kind_of_ours_in_a_wrong_group_or_other_letters_is_broken(void **state)
+{
+    static const char *const slips[] = {
+        "{apiVersion: v1, kind: Ingress, metadata: {name: a}}",
+        "{apiVersion: networking.k8s.io/v1, kind: ingress, metadata: {name: a}}",
+        "{apiVersion: networking.istio.io/v1, kind: INGRESS, metadata: {name: a}}",
+    };
+    for (size_t i = 0; i < sizeof(slips) / sizeof(slips[0]); i++) {
+        struct decoded decoded = decode(slips[i]);
+        assert_int_equal(diags_count(decoded.diags), 1);
+        assert_int_equal(diags_get(decoded.diags, 0)->code, DIAG_API_VERSION);
+        assert_int_equal(decoded.result.n_broken, 1); // its last good version stays
+        assert_int_equal(decoded.result.broken[0].kind, KIND_INGRESS);
+        assert_true(str_is(decoded.result.broken[0].name, "a"));
+        decoded_fini(&decoded);
+    }
+    struct decoded decoded = decode("{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway}");
+    assert_int_equal(decoded.result.n_broken, 0);
+    assert_int_equal(decoded.result.n_skipped, 1);
+    decoded_fini(&decoded);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +271,7 @@ int main(void)
         cmocka_unit_test(test_other_kinds_are_passed_over_and_a_slip_gets_a_hint),
         cmocka_unit_test(test_outdated_versions_are_refused_with_the_right_one),
         cmocka_unit_test(test_every_kind_has_a_reference_page),
+        cmocka_unit_test(test_a_kind_of_ours_in_a_wrong_group_or_other_letters_is_broken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 #include "model/istio.h"
 #include "model/names.h"
 #include "model/rows.h"
+#include <stdio.h>
 
 // --- servers[].port ----------------------------------------------------------------------------
 
@@ -27,7 +28,9 @@ static void read_protocol(struct reader *reader, const struct field *field, cons
         }
     }
     struct str nearest = diag_nearest(node->scalar, names, n);
-    report(reader, DIAG_FIELD_VALUE, node->line, node->col, nearest.len ? nearest.ptr : NULL,
+    char hint[64];
+    snprintf(hint, sizeof(hint), "did you mean \"%.*s\"?", STR_ARG(nearest));
+    report(reader, DIAG_FIELD_VALUE, node->line, node->col, nearest.len ? hint : NULL,
            "invalid protocol \"%.*s\", supported protocols are HTTP, HTTP2, GRPC, GRPC-WEB, HTTPS, "
            "TLS, TCP, MONGO",
            STR_ARG(str_upto(node->scalar, 80)));
