@@ -9,7 +9,7 @@
     X(YAML_SYNTAX,       "yaml-syntax",       DIAG_ERROR,   "The document is not valid YAML or JSON; the objects in it keep their last good version.") \
     X(NOT_AN_OBJECT,     "not-an-object",     DIAG_ERROR,   "The document has no apiVersion, kind and metadata.name.") \
     X(KIND_NOT_SERVED,   "kind-not-served",   DIAG_NOTE,    "The kind is none that this gateway acts on; the object is passed over.") \
-    X(API_VERSION,       "api-version",       DIAG_ERROR,   "The API version of this kind is not served; the message names the one that is.") \
+    X(API_VERSION,       "api-version",       DIAG_ERROR,   "The API version of this kind is not served, or is another kind's; the message names the one that is.") \
     X(DUPLICATE_OBJECT,  "duplicate-object",  DIAG_ERROR,   "The same kind, namespace and name occurs twice; the first counts.") \
     X(KEPT_LAST_GOOD,    "kept-last-good",    DIAG_WARNING, "The new version is broken, so the last good one is still served.") \
     /* fields */ \
@@ -58,7 +58,9 @@
     X(GATEWAY_UNBOUND,   "gateway-unbound",   DIAG_WARNING, "No VirtualService binds to the Gateway's server; everything there is answered 404.") \
     X(UNKNOWN_GATEWAY,   "unknown-gateway",   DIAG_ERROR,   "A VirtualService names a Gateway that does not exist; it is not served there.") \
     X(HOST_NOT_IN_GATEWAY, "host-not-in-gateway", DIAG_WARNING, "A VirtualService's host is none that the Gateway lists; it is not served there.") \
-    X(MESH_ONLY,         "mesh-only",         DIAG_NOTE,    "The VirtualService names no Gateway; it is for sidecars and has no effect here.") \
+    X(MESH_ONLY,         "mesh-only",         DIAG_NOTE,    "The VirtualService, or a match block of it, names no Gateway or no port of one; it is for sidecars and has no effect here.") \
+    X(MATCH_NOT_APPLICABLE, "match-not-applicable", DIAG_WARNING, "A match block asks for a port, a Gateway or a source that none of the servers has which the VirtualService is bound to; it never applies here.") \
+    X(MATCH_NEVER,       "match-never",       DIAG_WARNING, "A condition that no request can meet: a path that does not begin with /, or that has a query.") \
     X(NOT_EXPORTED,      "not-exported",      DIAG_NOTE,    "exportTo does not include this gateway's namespace; the object has no effect here.") \
     X(UNREACHABLE_ROUTE, "unreachable-route", DIAG_WARNING, "An earlier rule of the VirtualService takes every request; this rule is never reached.") \
     X(ROUTE_INVALID,     "route-invalid",     DIAG_WARNING, "A rule, match block or path is broken; rather than left to what comes behind it, its requests are answered 503.") \
@@ -73,5 +75,6 @@
     X(DELEGATE_UNUSED,   "delegate-unused",   DIAG_WARNING, "A VirtualService without hosts is nobody's delegate; it has no effect.") \
     X(DR_DUPLICATE,      "dr-duplicate",      DIAG_WARNING, "Another DestinationRule of the host already sets this; the first counts.") \
     X(DR_NAMESPACE,      "dr-namespace",      DIAG_WARNING, "The DestinationRule is in a namespace where it is not looked for.") \
-    X(DR_UNKNOWN_HOST,   "dr-unknown-host",   DIAG_WARNING, "The DestinationRule's host is no Service.")
+    X(DR_UNKNOWN_HOST,   "dr-unknown-host",   DIAG_WARNING, "The DestinationRule's host is no Service.") \
+    X(DR_UNKNOWN_PORT,   "dr-unknown-port",   DIAG_WARNING, "portLevelSettings of a DestinationRule are for a port that its Service does not have; they have no effect.")
 // clang-format on

@@ -283,6 +283,37 @@ struct str policy_nearest_subset(struct compiler *c, const struct object *servic
     return diag_nearest(subset, names, n);
 }
 
+static void report_ports(struct compiler *c, const struct object *object, struct str path,
+                         const struct port_policy *policies, uint32_t n,
+                         const struct object *service)
+{
+    if (service->service->n_ports == 0) // an ExternalName has any
+        return;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct number *port = &policies[i].port;
+        if (!service_port_numbered(service->service, (uint16_t)port->value))
+            complain(c, DIAG_DR_UNKNOWN_PORT, object, port->line, port->col,
+                     path_of(c, "%.*s.trafficPolicy.portLevelSettings[%u].port.number",
+                             STR_ARG(path), i),
+                     "%.*s has no TCP port %d", STR_ARG(service->title), (int)port->value);
+    }
+}
+
+static void report_policies(struct compiler *c, const struct merged_rule *rule,
+                            const struct object *service)
+{
+    if (rule->policy_owner) {
+        const struct destination_rule *dr = rule->policy_owner->destination_rule;
+        report_ports(c, rule->policy_owner, STR("spec"), dr->port_policies, dr->n_port_policies,
+                     service);
+    }
+    for (const struct merged_subset *at = rule->subsets; at; at = at->next) {
+        uint32_t index = (uint32_t)(at->subset - at->object->destination_rule->subsets);
+        report_ports(c, at->object, path_item(c, STR("spec"), "subsets", index),
+                     at->subset->port_policies, at->subset->n_port_policies, service);
+    }
+}
+
 static void report_host(struct compiler *c, const struct merged_rule *rule)
 {
     const struct text *host = &rule->first->destination_rule->host;
@@ -298,6 +329,7 @@ static void report_host(struct compiler *c, const struct merged_rule *rule)
             hint_object(c, diag, KIND_SERVICE, ns, name, NULL);
         return;
     }
+    report_policies(c, rule, service);
     if (str_equal(rule->ns, c->options->ns) || str_equal(rule->ns, service->ns) ||
         str_is(rule->ns, root_namespace))
         return;

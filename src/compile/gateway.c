@@ -344,13 +344,23 @@ static struct str hosts_text(struct compiler *c, const struct gateway_entry *ent
     struct str text = STR_NONE;
     uint32_t n = 0;
     for (uint32_t i = 0; i < entry->n_servers; i++) {
-        const struct texts *hosts = &entry->servers[i].server->hosts;
-        for (uint32_t k = 0; k < hosts->n && n <= SHOWN_MAX; k++, n++)
+        const struct gateway_server *server = entry->servers[i].server;
+        const struct texts *hosts = &server->hosts;
+        for (uint32_t k = 0; !server->is_invalid && k < hosts->n && n <= SHOWN_MAX; k++, n++)
             text = n == SHOWN_MAX ? JOIN(c->scratch, text, STR(", ..."))
                                   : JOIN(c->scratch, text, n > 0 ? STR(", ") : STR_NONE,
                                          text_str(hosts->items[k]));
     }
     return text;
+}
+
+static bool has_broken_server(const struct gateway_entry *entry)
+{
+    for (uint32_t i = 0; i < entry->n_servers; i++) {
+        if (entry->servers[i].server->is_invalid)
+            return true;
+    }
+    return false;
 }
 
 static void bind_host(struct bind_context *b, uint32_t index)
@@ -379,8 +389,12 @@ static void bind_host(struct bind_context *b, uint32_t index)
                                                 : "%.*s has no server for \"%.*s\"",
                                  STR_ARG(b->entry->object->title), STR_ARG(wanted));
     struct str listed = hosts_text(c, b->entry);
+    const char *left_out =
+        has_broken_server(b->entry) ? "; servers with a mistake are left out" : "";
     if (listed.len > 0)
-        diag_hint(c->diags, diag, "it lists %.*s", STR_ARG(listed));
+        diag_hint(c->diags, diag, "it lists %.*s%s", STR_ARG(listed), left_out);
+    else if (left_out[0])
+        diag_hint(c->diags, diag, "its servers have mistakes and are left out");
 }
 
 static void bind_service(struct gateways *g, const struct object *object)
@@ -412,8 +426,10 @@ static void bind_service(struct gateways *g, const struct object *object)
         for (uint32_t k = 0; k < vs->hosts.n; k++)
             bind_host(&b, k);
     }
-    if (prepared)
+    if (prepared) {
         vs_report_unreachable(c, prepared);
+        vs_report_blocks(c, prepared);
+    }
     if (!names_any)
         complain(c, DIAG_MESH_ONLY, object, object->name_line, object->name_col,
                  STR("spec.gateways"), "names no Gateway, so it is for sidecars (mesh) only");

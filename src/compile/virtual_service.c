@@ -3,59 +3,6 @@
 #include "compile/broken.h"
 #include "compile/hosts.h"
 
-// ---- which blocks apply to a Gateway and port ----
-
-void gateway_reference_split(struct str reference, struct str own_ns, struct str *ret_ns,
-                             struct str *ret_name)
-{
-    ptrdiff_t slash = str_index(reference, '/');
-    if (slash >= 0) {
-        *ret_ns = str_upto(reference, (size_t)slash);
-        *ret_name = str_from(reference, (size_t)slash + 1);
-        if (str_is(*ret_ns, "."))
-            *ret_ns = own_ns;
-        return;
-    }
-    struct str rest = reference, name = STR_NONE, ns = STR_NONE;
-    str_next(&rest, '.', &name);
-    bool has_ns = str_next(&rest, '.', &ns);
-    *ret_name = name;
-    *ret_ns = has_ns ? ns : own_ns;
-}
-
-static bool names_gateway(const struct texts *gateways, struct str own_ns,
-                          const struct object *gateway)
-{
-    for (uint32_t i = 0; i < gateways->n; i++) {
-        struct str ns, name;
-        gateway_reference_split(text_str(gateways->items[i]), own_ns, &ns, &name);
-        if (str_equal(ns, gateway->ns) && str_equal(name, gateway->name))
-            return true;
-    }
-    return false;
-}
-
-static bool has_source_labels(const struct compiler *c, const struct text_map *wanted)
-{
-    const struct text_map own = {(struct text_pair *)(uintptr_t)c->options->labels,
-                                 c->options->n_labels};
-    return wanted->n == 0 || text_map_contains(&own, wanted);
-}
-
-static bool block_applies(const struct compiler *c, const struct vs_rule *rule,
-                          const struct http_match *block, const struct object *gateway,
-                          uint16_t port)
-{
-    if (block->port.is_set && block->port.value != port)
-        return false;
-    // Where gateways are named, the conditions on the source do not count.
-    if (block->gateways.n > 0)
-        return names_gateway(&block->gateways, rule->object->ns, gateway);
-    return has_source_labels(c, &block->source_labels) &&
-           (block->source_namespace.len == 0 ||
-            str_equal(text_str(block->source_namespace), c->options->ns));
-}
-
 // ---- rules ----
 
 struct vs_prepared *vs_prepare(struct compiler *c, const struct object *object)
@@ -167,7 +114,7 @@ static bool rule_applies(const struct compiler *c, const struct vs_rule *rule,
                          const struct object *gateway, uint16_t port)
 {
     for (uint32_t i = 0; i < rule->rule->n_match; i++) {
-        if (block_applies(c, rule, &rule->rule->match[i], gateway, port))
+        if (vs_block_applies(c, rule, &rule->rule->match[i], gateway, port))
             return true;
     }
     return rule->rule->n_match == 0;
@@ -224,7 +171,7 @@ static bool add_rule(struct compiler *c, struct vs_routes *routes, struct vs_rul
     struct broken_block *broken = NULL, **end = &broken;
     for (uint32_t i = 0; i < rule->rule->n_match; i++) {
         const struct http_match *block = &rule->rule->match[i];
-        if (!block_applies(c, rule, block, gateway, port))
+        if (!vs_block_applies(c, rule, block, gateway, port))
             continue;
         struct str path = path_item(c, rule->path, "match", i);
         struct route route = action;
@@ -261,6 +208,7 @@ struct vs_routes *vs_routes_create(struct compiler *c, struct vs_prepared *prepa
     routes->items = ARENA_ARRAY(c->scratch, struct vs_route, count_routes(prepared) + 1);
     struct covered covered = {.paths = map_create()};
     const struct vs_rule *catch_all = NULL;
+    vs_bind(c, prepared, gateway, port);
     for (uint32_t i = 0; i < prepared->n_rules; i++) {
         struct vs_rule *rule = &prepared->rules[i];
         if (!rule_applies(c, rule, gateway, port))

@@ -20,8 +20,10 @@ struct vs_rule {
     bool is_emitted;              // some listener has a route of it
     const struct vs_rule *cut_by; // a rule that takes all requests came before it
 };
+struct vs_binding;
 struct vs_prepared {
     const struct object *object;
+    struct vs_binding *bindings; // Gateways and ports that routes have been made for
     struct vs_rule *rules;
     uint32_t n_rules;
 };
@@ -43,6 +45,13 @@ void vs_report_unreachable(struct compiler *c, const struct vs_prepared *prepare
 // VirtualServices without hosts that nobody delegates to.
 void vs_report_unused_delegates(struct compiler *c);
 
+// vs_block.c: whether a block applies to what comes in by that Gateway and port.
+bool vs_block_applies(const struct compiler *c, const struct vs_rule *rule,
+                      const struct http_match *block, const struct object *gateway, uint16_t port);
+void vs_bind(struct compiler *c, struct vs_prepared *prepared, const struct object *gateway,
+             uint16_t port);
+// Blocks that apply to none of the bindings; after all vs_routes_create() of it.
+void vs_report_blocks(struct compiler *c, const struct vs_prepared *prepared);
 // Takes "name", "ns/name" or the old "name.ns.svc..." apart.
 void gateway_reference_split(struct str reference, struct str own_ns, struct str *ret_ns,
                              struct str *ret_name);

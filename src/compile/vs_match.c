@@ -105,6 +105,17 @@ static struct match header_match(struct compiler *c, struct str name, struct str
     return match_header_init(c->arena, name, value);
 }
 
+// Every request that gets here has come without TLS.
+static void check_scheme(struct compiler *c, const struct vs_rule *rule,
+                         const struct string_match *scheme, struct str path)
+{
+    bool is_literal = scheme->kind == STRING_EXACT || scheme->kind == STRING_PREFIX;
+    if (scheme->is_set && is_literal && str_is(text_str(scheme->value), "https"))
+        complain(c, DIAG_TLS_NOT_SERVED, rule->object, scheme->value.line, scheme->value.col,
+                 path_of(c, "%.*s.scheme", STR_ARG(path)),
+                 "https is not served, so the block takes no request");
+}
+
 enum named_kind { NAMED_HEADER, NAMED_WITHOUT_HEADER, NAMED_QUERY };
 
 static bool read_named(struct compiler *c, const struct vs_rule *rule, enum named_kind kind,
@@ -159,6 +170,7 @@ bool vs_match_build(struct compiler *c, const struct vs_rule *rule, const struct
     bool is_sound = read_path(c, rule, block, path, route);
     is_sound &=
         read_pseudo(c, rule, &block->method, match_method_init, path, "method", matches, &n);
+    check_scheme(c, rule, &block->scheme, path);
     is_sound &=
         read_pseudo(c, rule, &block->scheme, match_scheme_init, path, "scheme", matches, &n);
     is_sound &= read_pseudo(c, rule, &block->authority, match_authority_init, path, "authority",

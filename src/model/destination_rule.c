@@ -20,7 +20,7 @@ static const struct field balancer_fields[] = {
      AT(struct traffic_policy, balancer),
      .words = balancer_words,
      .doc = "How endpoints are chosen, by request. LEAST_REQUEST (the default): the less busy one "
-            "of two random ones."},
+            "of two random ones. PASSTHROUGH is not served: LEAST_REQUEST is used."},
     NOT_SERVED("consistentHash", NULL, "Choice by a header, cookie, address or query parameter."),
     NOT_SERVED("localityLbSetting", NULL, "Preference of localities."),
     NOT_SERVED("zoneAwareLbSetting", NULL, "Balance of zones by their share."),
@@ -29,7 +29,12 @@ static const struct field balancer_fields[] = {
 };
 static void check_balancer(struct reader *reader, const struct node *node, void *value)
 {
-    if (field_node(node, "simple") && field_node(node, "consistentHash"))
+    const struct node *simple = field_node(node, "simple");
+    // To the address that the client has dialled: here that is the gateway itself.
+    if (simple && ((struct traffic_policy *)value)->balancer == BALANCER_PASSTHROUGH)
+        report_at(reader, "simple", DIAG_FIELD_NOT_SERVED, simple->line, simple->col, NULL,
+                  "PASSTHROUGH is not served; LEAST_REQUEST is used");
+    if (simple && field_node(node, "consistentHash"))
         report(reader, DIAG_FIELD_CONFLICT, node->line, node->col, NULL,
                "only one of simple and consistentHash can be set");
     if (field_node(node, "localityLbSetting") && field_node(node, "zoneAwareLbSetting"))

@@ -56,6 +56,28 @@ static struct str name_of_match(const struct reader *reader)
     return step ? step->key : STR("match");
 }
 
+// The server's own path in OPTIONS is the one that does not begin with a slash.
+static void check_uri(struct reader *reader, const struct string_match *uri)
+{
+    struct str path = text_str(uri->value);
+    bool is_prefix = uri->kind == STRING_PREFIX;
+    const char *why = NULL;
+    if ((uri->kind != STRING_EXACT && !is_prefix) || (is_prefix && path.len == 0))
+        return;
+    if (str_is(path, "*"))
+        return;
+    if (path.len == 0 || path.ptr[0] != '/')
+        why = "a path begins with /";
+    else if (str_index(path, '?') >= 0)
+        why = "a path has no query; queryParams looks at that";
+    else if (target_mistake(path))
+        why = "a path holds visible ASCII without # only; others are percent-encoded";
+    if (why)
+        report_at(reader, is_prefix ? "prefix" : "exact", DIAG_MATCH_NEVER, uri->value.line,
+                  uri->value.col, NULL, "no request has the path \"%.*s\": %s",
+                  STR_ARG(str_upto(path, 300)), why);
+}
+
 static void check_string(struct reader *reader, const struct node *node, void *value)
 {
     struct string_match *match = value;
@@ -63,6 +85,8 @@ static void check_string(struct reader *reader, const struct node *node, void *v
     if (reader->has_failed || match->kind == STRING_PRESENT)
         return;
     bool is_entry = reader->step && reader->step->kind == STEP_ENTRY;
+    if (!is_entry && str_is(where, "uri"))
+        check_uri(reader, match);
     if (match->kind == STRING_PREFIX && match->value.len == 0 && !str_is(where, "uri"))
         report_at(reader, "prefix", DIAG_FIELD_VALUE, match->value.line, match->value.col, NULL,
                   "\"%.*s\": prefix string match should not be empty", STR_ARG(where));

@@ -364,6 +364,24 @@ static void test_a_bad_match_block_never_widens_its_rule(void **state)
     decoded_fini(&decoded);
 }
 
+static void test_a_path_that_no_request_has_is_said(void **state)
+{
+#define NEVER(kind, path, why)                                                                     \
+    expect_messages(MATCH("uri: {" kind ": '" path "'}"),                                          \
+                    "match-never " AT ".match[0].uri." kind ": no request has the path \"" path    \
+                    "\": " why "\n")
+    NEVER("exact", "a", "a path begins with /");
+    NEVER("exact", "", "a path begins with /");
+    NEVER("prefix", "a/", "a path begins with /");
+    NEVER("prefix", "/a?b=", "a path has no query; queryParams looks at that");
+    NEVER("exact", "/a b", "a path holds visible ASCII without # only; others are percent-encoded");
+#undef NEVER
+    expect_messages(MATCH("uri: {exact: '*'}"), "");
+    expect_messages(MATCH("uri: {prefix: ''}"), "");
+    expect_messages(MATCH("uri: {regex: 'a?'}"), "");
+    expect_messages(MATCH("queryParams: {uri: {exact: 'a b'}}"), "");
+}
+
 static void test_hosts_may_not_overlap_and_the_mesh_takes_no_catch_all(void **state)
 {
     expect_messages(
@@ -418,6 +436,7 @@ int main(void)
         cmocka_unit_test(test_base64_of_any_length_is_decoded),
         cmocka_unit_test(test_a_bad_rule_harms_itself_alone),
         cmocka_unit_test(test_a_bad_match_block_never_widens_its_rule),
+        cmocka_unit_test(test_a_path_that_no_request_has_is_said),
         cmocka_unit_test(test_hosts_may_not_overlap_and_the_mesh_takes_no_catch_all),
         cmocka_unit_test(test_without_hosts_it_is_a_delegate),
     };
