@@ -19,7 +19,7 @@ help:
 run:
 	@scripts/deps.sh build run
 	@scripts/build.sh release $(JOBS)
-	@/usr/bin/python3 scripts/run.py --binary $(BUILD)/src/cli/sluicegate --port $(PORT)
+	@setpriv --pdeathsig TERM /usr/bin/python3 scripts/run.py --binary $(BUILD)/src/cli/sluicegate --port $(PORT)
 
 test:
 	@scripts/deps.sh build run test

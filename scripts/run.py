@@ -3,7 +3,6 @@
 """make run: two httpbins, the gateway on examples/quickstart, and what to ask it. Ctrl-C ends all."""
 
 import argparse
-import contextlib
 import os
 import pathlib
 import signal
@@ -91,21 +90,26 @@ def start_gateway(binary, port, node_port):
     sys.exit(f"run: the gateway ended with status {gateway.wait()}")
 
 
-@contextlib.contextmanager
-def foreground():
-    """Takes the terminal for this process alone: Ctrl-C then is no signal to make, which would
-    report an interrupted recipe."""
-    if not sys.stdin.isatty():
-        yield
-        return
-    before = os.tcgetpgrp(0)
+def in_foreground(action):
+    """Runs the action in a process that has the terminal for itself: Ctrl-C then is no signal to
+    make, which would report an interrupted recipe. One that is sent to make's process group ends it
+    as well, and in the background nothing is taken from anybody."""
+    if not sys.stdin.isatty() or os.tcgetpgrp(0) != os.getpgrp():
+        return action()
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-    os.setpgid(0, 0)
-    os.tcsetpgrp(0, os.getpgrp())
+    child = os.fork()
+    if child == 0:
+        os.setpgid(0, 0)
+        os.tcsetpgrp(0, os.getpgrp())
+        signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # no shell would know how to continue it
+        parent = os.getppid()
+        sys.exit(action(lambda: os.getppid() != parent))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: os.kill(child, signal.SIGTERM))
     try:
-        yield
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     finally:
-        os.tcsetpgrp(0, before)
+        os.tcsetpgrp(0, os.getpgrp())
 
 
 def end(processes):
@@ -120,7 +124,7 @@ def end(processes):
             process.wait()
 
 
-def main():
+def main(is_orphan=lambda: False):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--binary", required=True)
     parser.add_argument("--port", type=int, default=8080)
@@ -150,7 +154,7 @@ def main():
         print(manual(port, node_port).replace(":15000/", f":{admin}/"), flush=True)
         threading.Thread(target=lambda: [sys.stderr.write(line) for line in gateway.stderr],
                          daemon=True).start()
-        while not stopped.wait(0.5):
+        while not stopped.wait(0.5) and not is_orphan():
             if gateway.poll() is not None:
                 sys.exit(f"run: the gateway ended with status {gateway.returncode}")
     finally:
@@ -160,6 +164,4 @@ def main():
 
 
 if __name__ == "__main__":
-    with foreground():
-        status = main()
-    sys.exit(status)
+    sys.exit(in_foreground(main))
