@@ -242,6 +242,10 @@ struct resolver *resolver_create(struct loop *loop, const char *servers,
         .sock_state_cb_data = resolver,
     };
     int mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_NDOTS | ARES_OPT_SOCK_STATE_CB;
+#ifdef ARES_OPT_QUERY_CACHE // from c-ares 1.31 on; the cache is ours, with its own bounds of TTLs
+    options.qcache_max_ttl = 0;
+    mask |= ARES_OPT_QUERY_CACHE;
+#endif
     if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS)
         goto fail;
     if (ares_init_options(&resolver->channel, &options, mask) != ARES_SUCCESS)
