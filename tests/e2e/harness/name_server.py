@@ -41,8 +41,8 @@ class NameServer:
             port = self.port or free_port()
             # In the foreground it keeps its user, who may read the hosts file.
             self.process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", dnsmasq(), "--no-daemon",
-                 "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--pid-file=", f"--port={port}",
+                ["setpriv", "--pdeathsig", "KILL", dnsmasq(), "--no-daemon", "--pid-file=",
+                 "--conf-file=/dev/null", "--no-resolv", "--no-hosts", f"--port={port}",
                  "--listen-address=127.0.0.1", "--bind-interfaces", f"--addn-hosts={self.hosts}",
                  f"--local=/{DOMAIN}/", f"--cname=alias.{DOMAIN},backend.{DOMAIN}",
                  "--local-ttl=1", "--log-queries", "--log-facility=-"],
