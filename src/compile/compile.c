@@ -32,8 +32,6 @@ struct snapshot *compile(const struct store *store, const struct compile_options
     endpoints_report(&c);
 
     struct snapshot *snapshot = builder_seal(&c.builder, generation);
-    snapshot->n_objects = (uint32_t)store_n_objects(store);
-    snapshot->n_rejected = (uint32_t)store_n_rejected(store);
     policy_index_destroy(c.policies);
     service_index_destroy(c.services);
     map_destroy(c.gateway_hosts);

@@ -190,7 +190,6 @@ struct snapshot {
     // identity is no longer in its slot is closed.
     const uint64_t *endpoint_identity;
     const uint64_t *cluster_identity;
-    uint32_t n_objects, n_rejected; // for metrics
     struct arena *arena;
     struct registry *registry; // holds the slots and regexes until destroyed
     atomic_uint holders;       // workers that still use it (proxy's; 0 until published)

@@ -30,9 +30,9 @@ struct store {
     object_check_fn check; // NULL: none
     void *check_arg;
     uint64_t revision, sequence;
-    size_t n_objects, n_with_invalid_parts; // in force
-    size_t n_broken;                        // identities without an object
-    size_t n_shared;                        // claims beyond the first of an identity
+    size_t n_objects; // in force
+    size_t n_broken;  // identities without an object
+    size_t n_shared;  // claims beyond the first of an identity
 };
 
 struct store *store_create(void)
@@ -182,11 +182,6 @@ size_t store_n_objects(const struct store *store)
     return store->n_objects;
 }
 
-size_t store_n_rejected(const struct store *store)
-{
-    return store->n_broken + store->n_with_invalid_parts;
-}
-
 struct store_counts store_counts(const struct store *store)
 {
     struct store_counts counts = {.objects = store->n_objects, .broken = store->n_broken};
@@ -243,8 +238,6 @@ static void count(struct store *store, const struct object *object, bool is_ther
         return;
     }
     store->n_objects += one;
-    if (object->has_invalid_parts)
-        store->n_with_invalid_parts += one;
 }
 
 static void put_in_force(struct store *store, struct identity *identity, struct object *object)

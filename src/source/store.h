@@ -20,7 +20,6 @@ struct store_counts {
     size_t objects, last_good, broken;
 } store_counts(const struct store *store); // looks at each object
 size_t store_n_objects(const struct store *store);
-size_t store_n_rejected(const struct store *store); // broken, or in force without some part
 // Asked for a new version of an object before it takes the place of an older one, about the
 // mistakes that decoding does not see. A version worse than that in force stays out
 // (kept-last-good), and what the check says is shown with it. Without a check all are sound.
