@@ -23,7 +23,8 @@ enum {
     FIRST_READ_BYTES = 16 * 1024,     // of a response
     SPLICE_MIN_BYTES = 32 * 1024,    // a remaining body from this on goes through a pipe
     SPLICE_MORE_MIN_BYTES = 16 * 1024,
-    PIPE_BYTES = 256 * 1024,
+    PIPE_BYTES = 1024 * 1024,
+    SPLICE_BYTES_PER_RUN = 2 * 1024 * 1024, // as RELAY_BYTES_PER_RUN, of bytes that nobody copies
     PIPES_KEPT = 16,
 
     TRIES_MAX = 3,             // of one request, over all endpoints

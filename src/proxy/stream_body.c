@@ -401,6 +401,11 @@ static enum pump_result send_response(struct stream *stream)
     return PUMP_DONE;
 }
 
+static uint64_t bytes_per_run(const struct stream *stream)
+{
+    return stream->pipe[0] >= 0 ? SPLICE_BYTES_PER_RUN : RELAY_BYTES_PER_RUN;
+}
+
 enum pump_result stream_pump_response(struct stream *stream)
 {
     uint64_t begin_bytes = stream->down_wire_sent;
@@ -417,7 +422,7 @@ enum pump_result stream_pump_response(struct stream *stream)
         } else if (stream->response_received) {
             stream->response_sent = true;
             return PUMP_DONE;
-        } else if (stream->down_wire_sent - begin_bytes >= RELAY_BYTES_PER_RUN) {
+        } else if (stream->down_wire_sent - begin_bytes >= bytes_per_run(stream)) {
             return PUMP_YIELD;
         } else if (stream->pipe[0] >= 0 ||
                    (stream->res.body == BODY_LENGTH && stream->res_unread >= SPLICE_MIN_BYTES &&
