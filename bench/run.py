@@ -36,8 +36,8 @@ class Bench:
         print(text, flush=True)
         self.lines.append(text)
 
-    def start(self, which, **options):
-        return programs.PROGRAMS[which](self.folder, CORE, self.backend_port, **options)
+    def start(self, which, core=CORE, **options):
+        return programs.PROGRAMS[which](self.folder, core, self.backend_port, **options)
 
     def verdict(self, what, value, limit):
         good = value <= limit
@@ -233,10 +233,11 @@ def effect_ms(program, i):
 
 def changes(bench, hosts, count):
     """Changes with many Ingresses in the same file: time to effect, and requests failed meanwhile."""
-    program = bench.start("sluicegate", hosts=hosts)
+    # On both cores, as it is deployed: the control thread and the worker are not to share one here.
+    program = bench.start("sluicegate", core="0,1", hosts=hosts)
     try:
         shutil.copy(program.manifest, program.manifest + ".base")
-        times = sorted(effect_ms(program, i) for i in range(20))
+        times = sorted(effect_ms(program, i) for i in range(60))
         before = measure.rss_bytes(program.pid)
         stop = threading.Event()
         result = {}
@@ -253,9 +254,9 @@ def changes(bench, hosts, count):
             n += 1
         thread.join()
         after = measure.rss_bytes(program.pid)
-        bench.say(f"| change to effect with {hosts} Ingresses in one file, ms: median, worst of 20 | "
-                  f"{times[10]:.0f}, {times[-1]:.0f} | - | - | 50 | "
-                  f"{bench.verdict('change to effect', times[10], 50)} |")
+        bench.say(f"| change to effect with {hosts} Ingresses in one file, ms: median, worst of 60 | "
+                  f"{times[30]:.0f}, {times[-1]:.0f} | - | - | 50 | "
+                  f"{bench.verdict('change to effect, worst', times[-1], 50)} |")
         bench.say(f"| requests failed by {n} changes under load ({result['load'].requests} requests)"
                   f" | {result['load'].errors} | - | - | 0 | "
                   f"{bench.verdict('failed by a change', result['load'].errors, 0)} |")
