@@ -533,6 +533,20 @@ static void test_an_unreadable_file_keeps_its_objects(void **state)
     finish(&f);
 }
 
+static void test_a_file_that_claims_to_be_endless_is_refused_before_it_is_read(void **state)
+{
+    struct fixture f;
+    prepare(&f);
+    write_service(&f, "a.yaml", "a", 1);
+    start(&f);
+    assert_int_equal(truncate(at(&f, "a.yaml"), INT64_C(1) << 40), 0);
+    folder_set_patience(f.source, 10, 10);
+    await_code(&f, DIAG_FILE_UNREADABLE);
+    assert_int_equal(port(&f, "a"), 1);
+    assert_int_equal(store_counts(f.store).last_good, 1);
+    finish(&f);
+}
+
 static void test_reading_all_again_finds_what_watching_missed(void **state)
 {
     struct fixture f;
@@ -607,6 +621,7 @@ int main(void)
         cmocka_unit_test(test_another_name_of_a_file_is_taken_up_at_once),
         cmocka_unit_test(test_a_broken_file_keeps_its_last_good_objects),
         cmocka_unit_test(test_an_unreadable_file_keeps_its_objects),
+        cmocka_unit_test(test_a_file_that_claims_to_be_endless_is_refused_before_it_is_read),
         cmocka_unit_test(test_reading_all_again_finds_what_watching_missed),
         cmocka_unit_test(test_a_burst_is_one_change),
         cmocka_unit_test(test_a_folder_reached_twice_is_read_once),

@@ -561,6 +561,10 @@ static bool set_readable(struct manifest *manifest)
 // The whole content, in an arena since a large file is then in huge pages; false and errno.
 static bool read_whole(int fd, int64_t size, struct arena *arena, struct str *ret_text)
 {
+    if (size > FILE_BYTES_MAX) { // before there is room for it: a sparse file may claim anything
+        errno = EFBIG;
+        return false;
+    }
     size_t len = 0, room = (size_t)size + 1; // one more, to see the end
     char *text = arena_alloc(arena, room);
     for (;;) {
