@@ -279,6 +279,16 @@ static void keep_all_below(struct folder_source *source, struct str path)
     }
 }
 
+// The same for one that is known: false when `path` is none.
+static bool keep_directory(struct folder_source *source, struct str path, int error)
+{
+    struct directory *directory = map_find(source->directories, path);
+    keep_all_below(source, path);
+    if (directory)
+        set_note(source, &directory->notes, path, strerror(error));
+    return directory != NULL;
+}
+
 static void watch_directory(struct folder_source *source, struct str path)
 {
     int error = source->watcher ? watcher_add_folder(source->watcher, path) : 0;
@@ -369,9 +379,12 @@ static void scan_path(struct folder_source *source, struct str path, bool is_roo
     if (!is_root)
         anchor_link(source, path);
     if (stat(path.ptr, &status) != 0) {
-        if (!is_missing(errno) && (is_root || has_extension(path)))
-            read_file(source, path, MANIFEST_IF_CHANGED); // says why it cannot
-        return;                                           // what is missing is swept away
+        if (is_missing(errno))
+            return; // swept away
+        bool is_folder = keep_directory(source, path, errno);
+        if (!is_folder && (is_root || has_extension(path)))
+            read_file(source, path, MANIFEST_FINISHED); // says why it cannot
+        return;
     }
     if (S_ISDIR(status.st_mode))
         scan_directory(source, path, &status, depth);
@@ -454,13 +467,18 @@ static bool visit(struct folder_source *source, struct str path, enum manifest_r
 {
     struct stat status;
     bool is_there = stat(path.ptr, &status) == 0;
+    int error = errno;
     const struct root *root = find_root(source, path);
     if (root && (!is_there || S_ISDIR(status.st_mode) || root->notes)) {
         visit_root(source, (struct root *)root);
         return true;
     }
-    if (!is_there && is_missing(errno))
+    if (!is_there && is_missing(error))
         return false;
+    if (!is_there && keep_directory(source, path, error)) {
+        anchor_link(source, path);
+        return true;
+    }
     if (is_there && S_ISDIR(status.st_mode)) {
         rescan(source, path);
         return true;

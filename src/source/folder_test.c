@@ -547,6 +547,28 @@ static void test_a_file_that_claims_to_be_endless_is_refused_before_it_is_read(v
     finish(&f);
 }
 
+static void test_a_folder_that_nobody_can_look_at_keeps_what_it_holds(void **state)
+{
+    struct fixture f;
+    prepare(&f);
+    assert_int_equal(mkdir(at(&f, "sub"), 0755), 0);
+    write_service(&f, "sub/a.yaml", "a", 1);
+    start(&f);
+    assert_int_equal(rename(at(&f, "sub"), at(&f, ".away")), 0);
+    assert_int_equal(symlink("sub", at(&f, "sub")), 0); // to itself: ELOOP, even for root
+    await_code(&f, DIAG_FILE_UNREADABLE);
+    assert_int_equal(port(&f, "a"), 1);
+    folder_read_all(f.source);
+    assert_int_equal(port(&f, "a"), 1);
+    assert_int_equal(count_code(&f, DIAG_FILE_UNREADABLE), 1);
+    unlink(at(&f, "sub"));
+    write_service(&f, ".away/a.yaml", "a", 2);
+    assert_int_equal(rename(at(&f, ".away"), at(&f, "sub")), 0);
+    await_port(&f, "a", 2);
+    assert_int_equal(count_code(&f, DIAG_FILE_UNREADABLE), 0);
+    finish(&f);
+}
+
 static void test_reading_all_again_finds_what_watching_missed(void **state)
 {
     struct fixture f;
@@ -622,6 +644,7 @@ int main(void)
         cmocka_unit_test(test_a_broken_file_keeps_its_last_good_objects),
         cmocka_unit_test(test_an_unreadable_file_keeps_its_objects),
         cmocka_unit_test(test_a_file_that_claims_to_be_endless_is_refused_before_it_is_read),
+        cmocka_unit_test(test_a_folder_that_nobody_can_look_at_keeps_what_it_holds),
         cmocka_unit_test(test_reading_all_again_finds_what_watching_missed),
         cmocka_unit_test(test_a_burst_is_one_change),
         cmocka_unit_test(test_a_folder_reached_twice_is_read_once),
