@@ -180,8 +180,10 @@ static void skip(struct decoder *decoder, const struct identity *identity)
 static void add_broken(struct decoder *decoder, const struct identity *identity)
 {
     decoder->ret->had_errors = true;
-    if (identity->name.len == 0)
+    if (identity->name.len == 0) {
+        decoder->ret->is_unreadable = true;
         return;
+    }
     *APPEND(decoder, decoder->ret->broken, decoder->ret->n_broken, decoder->broken_cap) =
         (struct object_key){
             .kind = identity->kind,
@@ -361,6 +363,7 @@ static void report_no_object(struct decoder *decoder, const struct node *node, c
     struct place place = {decoder->file, decoder->first_line + node->line - 1, node->col};
     diags_add(decoder->diags, DIAG_NOT_AN_OBJECT, place, STR_NONE, STR_NONE, "%s", what);
     decoder->ret->had_errors = true;
+    decoder->ret->is_unreadable = true;
 }
 
 static void decode_node(struct decoder *decoder, const struct node *root, const struct step *parent,

@@ -22,7 +22,8 @@ struct decode_result {
         const char *meant;            // "did you mean", or NULL
     } *skipped;
     uint32_t n_skipped;
-    // The text could not be read as a document: which objects are in it is not known.
+    // The text could not be read as a document, or something in it does not say which object it is:
+    // which objects are in it is not known.
     bool is_unreadable;
 };
 

@@ -28,7 +28,7 @@ struct document {
     uint32_t n_claims;
     struct claim *claims;
     struct notes *notes;
-    bool is_unreadable; // no document: what is in it cannot be told
+    bool is_unreadable; // which objects are in it cannot be told
     bool is_kept;       // taken over into the new version of the file
 };
 
@@ -708,7 +708,7 @@ static void report_ghosts(const struct manifest *manifest, struct diags *out)
             if (object && object->is_last_good)
                 diags_add(out, DIAG_KEPT_LAST_GOOD, (struct place){.file = manifest_path(manifest)},
                           object->title, STR_NONE,
-                          "stays in force until the file can be read to its end again");
+                          "stays in force until every document of the file says what it is again");
         }
     }
 }

@@ -204,6 +204,29 @@ static void test_a_syntax_error_keeps_what_cannot_be_told_any_more(void **state)
     teardown(&f);
 }
 
+static void test_an_object_that_does_not_say_who_it_is_keeps_the_last_good_one(void **state)
+{
+    static const char *const slips[] = {
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetdata: {name: a}\n",
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {nam: a}\n",
+        "apiVersion: networking.k8s.io/v1\nkin: Ingress\nmetadata: {name: a}\n",
+        "apiVersio: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: a}\n",
+    };
+    for (size_t i = 0; i < sizeof(slips) / sizeof(slips[0]); i++) {
+        struct fixture f = setup(INGRESS("a.b", "c"));
+        const struct object *good = ingress(&f);
+        take(&f, slips[i]);
+        assert_ptr_equal(ingress(&f), good);
+        assert_true(good->is_last_good);
+        take(&f, INGRESS("a.b", "d"));
+        assert_string_equal(ingress(&f)->ingress->rules[1].host.ptr, "d");
+        assert_false(ingress(&f)->is_last_good);
+        take(&f, "");
+        assert_null(ingress(&f));
+        teardown(&f);
+    }
+}
+
 static void test_while_a_file_is_being_written_nothing_goes(void **state)
 {
     struct fixture f = setup(SVC("a", "1") "---\n" SVC("b", "2"));
@@ -347,6 +370,7 @@ int main(void)
         cmocka_unit_test(test_an_object_that_was_never_good_is_counted_as_broken),
         cmocka_unit_test(test_a_part_with_a_mistake_counts_only_while_there_is_nothing_better),
         cmocka_unit_test(test_a_syntax_error_keeps_what_cannot_be_told_any_more),
+        cmocka_unit_test(test_an_object_that_does_not_say_who_it_is_keeps_the_last_good_one),
         cmocka_unit_test(test_while_a_file_is_being_written_nothing_goes),
         cmocka_unit_test(test_other_kinds_are_one_note_a_kind),
         cmocka_unit_test(test_twice_in_one_file_the_first_counts),
