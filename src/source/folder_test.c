@@ -569,6 +569,25 @@ static void test_a_folder_that_nobody_can_look_at_keeps_what_it_holds(void **sta
     finish(&f);
 }
 
+static void test_a_folder_on_the_way_may_be_swapped(void **state)
+{
+    struct fixture f;
+    prepare(&f);
+    assert_int_equal(mkdir(at(&f, "conf"), 0755), 0);
+    write_service(&f, "conf/gw.yaml", "a", 1);
+    start_at(&f, at(&f, "conf/gw.yaml"));
+    for (int i = 2; i < 4; i++) {
+        assert_int_equal(mkdir(at(&f, "conf.new"), 0755), 0);
+        write_service(&f, "conf.new/gw.yaml", "a", i);
+        assert_int_equal(rename(at(&f, "conf"), at(&f, i == 2 ? "conf.old" : "conf.older")), 0);
+        assert_int_equal(rename(at(&f, "conf.new"), at(&f, "conf")), 0);
+        await_port(&f, "a", i);
+    }
+    write_service(&f, "conf/gw.yaml", "a", 5);
+    await_port(&f, "a", 5);
+    finish(&f);
+}
+
 static void test_reading_all_again_finds_what_watching_missed(void **state)
 {
     struct fixture f;
@@ -645,6 +664,7 @@ int main(void)
         cmocka_unit_test(test_an_unreadable_file_keeps_its_objects),
         cmocka_unit_test(test_a_file_that_claims_to_be_endless_is_refused_before_it_is_read),
         cmocka_unit_test(test_a_folder_that_nobody_can_look_at_keeps_what_it_holds),
+        cmocka_unit_test(test_a_folder_on_the_way_may_be_swapped),
         cmocka_unit_test(test_reading_all_again_finds_what_watching_missed),
         cmocka_unit_test(test_a_burst_is_one_change),
         cmocka_unit_test(test_a_folder_reached_twice_is_read_once),

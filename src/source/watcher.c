@@ -18,6 +18,9 @@ enum {
 #define EVENT_MASK                                                                                 \
     (IN_CLOSE_WRITE | IN_MODIFY | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO |            \
      IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
+// For a folder on the way: what is written in it does not matter. Adds to what is asked of it for
+// other reasons.
+#define STEP_MASK (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR | IN_MASK_ADD)
 
 struct folder {
     int wd;
@@ -132,7 +135,8 @@ void watcher_remove_folder(struct watcher *watcher, struct str path)
 
 // --- anchors -----------------------------------------------------------------------------------
 
-static void add_anchor(struct watcher *watcher, struct str folder, struct str name, struct str path)
+static void add_anchor(struct watcher *watcher, struct str folder, struct str name, struct str path,
+                       uint32_t mask)
 {
     char folder_path[PATH_MAX];
     struct buf key = {0};
@@ -140,7 +144,7 @@ static void add_anchor(struct watcher *watcher, struct str folder, struct str na
         return;
     memcpy(folder_path, folder.ptr, folder.len);
     folder_path[folder.len] = '\0';
-    int wd = inotify_add_watch(watcher->watch.fd, folder_path, EVENT_MASK);
+    int wd = inotify_add_watch(watcher->watch.fd, folder_path, mask);
     if (wd < 0)
         return; // no folder, or not ours to see: then nothing in it can change for us either
     buf_printf(&key, "%d/%.*s", wd, STR_ARG(name));
@@ -160,7 +164,7 @@ static void add_anchor(struct watcher *watcher, struct str folder, struct str na
     buf_fini(&key);
 }
 
-// Walks `way` step by step; what could change is anchored for `path`.
+// Walks `way` step by step; each is anchored for `path`, since any may be replaced.
 static void anchor_way(struct watcher *watcher, struct str way, struct str path, unsigned links)
 {
     char at[PATH_MAX], target[PATH_MAX], next[PATH_MAX];
@@ -187,8 +191,8 @@ static void anchor_way(struct watcher *watcher, struct str way, struct str path,
         bool is_there = lstat(at, &status) == 0;
         bool is_link = is_there && S_ISLNK(status.st_mode);
         folder = before ? str_upto((struct str){at, len}, before) : STR(".");
-        if (!is_there || is_link || rest.len == 0)
-            add_anchor(watcher, folder, name, path);
+        bool is_step = is_there && !is_link && rest.len > 0;
+        add_anchor(watcher, folder, name, path, is_step ? STEP_MASK : EVENT_MASK);
         if (!is_there)
             return;
         if (!is_link)

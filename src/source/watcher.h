@@ -34,6 +34,6 @@ void watcher_poll(struct watcher *watcher); // handles what has come, before the
 // 0 or -errno. A folder may be watched again: after it was replaced, that watches the new one.
 int watcher_add_folder(struct watcher *watcher, struct str folder);
 void watcher_remove_folder(struct watcher *watcher, struct str folder);
-// Anchors on every step to `path` that could lead elsewhere: itself, what is missing of it, and
-// symbolic links. May be called again after a change.
+// Anchors on every step to `path`: each folder on the way, what is missing of it, symbolic links
+// and where they lead, itself. May be called again after a change.
 void watcher_anchor(struct watcher *watcher, struct str path);
