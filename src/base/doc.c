@@ -18,12 +18,13 @@ enum {
     DEPTH_MAX = 128,
     NODES_MAX = 4 * 1000 * 1000,
     ALIAS_NODES_MAX = 1000 * 1000, // nodes that a reader meets again through aliases and merges
+    NODE_BYTES = 64,               // a scalar longer than that weighs more than a node
     LINEAR_KEYS_MAX = 24,          // maps up to this size are searched for duplicates key by key
 };
 
 struct anchor {
     struct node *node;
-    uint64_t weight; // nodes in it, aliases expanded
+    uint64_t weight; // of the nodes in it, aliases expanded
 };
 
 // What a plain `<<` is called once read: told from a quoted one by its address.
@@ -345,12 +346,14 @@ static bool on_scalar(struct parse *p, struct fy_event *event)
     enum fy_scalar_style style = token ? fy_scalar_token_get_style(token) : FYSS_PLAIN;
     node->scalar = scalar_text(p, token, style);
     node->is_quoted = style != FYSS_PLAIN;
+    p->weight += node->scalar.len / NODE_BYTES;
     if (!node->is_quoted && is_null_text(node->scalar))
         node->type = NODE_NULL; // the text stays, for it may turn out to be a key
     if (event->scalar.tag && !apply_tag(p, node, event->scalar.tag))
         return false;
     if (event->scalar.anchor)
-        define_anchor(p, arena_str(p->arena, token_text(event->scalar.anchor)), node, 1);
+        define_anchor(p, arena_str(p->arena, token_text(event->scalar.anchor)), node,
+                      1 + node->scalar.len / NODE_BYTES);
     return add_node(p, node, p->position);
 }
 

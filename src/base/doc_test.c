@@ -350,6 +350,17 @@ static void test_bounds_on_depth_and_alias_expansion(void **state)
     assert_false(doc_parse(arena, buf_str(&text), 1, &root, &error));
     assert_non_null(strstr(error.message, "aliases stand for more than"));
     buf_fini(&text);
+    // Few nodes, many bytes.
+    buf_add_text(&text, "a: &a [&s ");
+    for (int i = 0; i < 1000 * 1000; i++)
+        buf_add_char(&text, 'x');
+    buf_add_text(&text, "]\nb: [");
+    for (int i = 0; i < 70; i++)
+        buf_add_text(&text, i % 2 ? "*a," : "*s,");
+    buf_add_text(&text, "]\n");
+    assert_false(doc_parse(arena, buf_str(&text), 1, &root, &error));
+    assert_non_null(strstr(error.message, "aliases stand for more than"));
+    buf_fini(&text);
 }
 
 static void assert_split(struct str stream, const char *const *parts, const uint32_t *lines)
