@@ -3,7 +3,16 @@
 #include "route/match/match_types.h"
 #include "route/path_index.h"
 
-const struct route *vhost_find_route(const struct vhost *vhost, const struct request_view *request)
+// A condition that could not be decided may have been there to keep the request out: neither its
+// route nor one behind it takes the request.
+static const struct route undecided = {
+    .path_kind = PATH_ANY,
+    .action = ROUTE_RESPOND,
+    .status = 503,
+    .body = {"a regular expression took too long (regex_limit)\n", 49},
+};
+
+static const struct route *find_route(const struct vhost *vhost, const struct request_view *request)
 {
     if (vhost->index)
         return path_index_find(vhost->index, request);
@@ -14,6 +23,13 @@ const struct route *vhost_find_route(const struct vhost *vhost, const struct req
             return route;
     }
     return NULL;
+}
+
+const struct route *vhost_find_route(const struct vhost *vhost, const struct request_view *request)
+{
+    regex_gave_up(); // what a rewrite left
+    const struct route *route = find_route(vhost, request);
+    return regex_gave_up() ? &undecided : route;
 }
 
 // Callers may draw the endpoint with the same number: without mixing, the half of the numbers that

@@ -138,6 +138,15 @@ void regex_prepare(const struct regex *shared, unsigned uses)
     }
 }
 
+static _Thread_local bool gave_up;
+
+bool regex_gave_up(void)
+{
+    bool was = gave_up;
+    gave_up = false;
+    return was;
+}
+
 // Number of groups set, 0: no match or a limit was hit.
 static int match(const pcre2_code *code, bool is_jit, uint32_t options, struct str subject,
                  size_t start)
@@ -148,8 +157,10 @@ static int match(const pcre2_code *code, bool is_jit, uint32_t options, struct s
         is_jit
             ? pcre2_jit_match(code, text, subject.len, start, 0, matcher->data, matcher->context)
             : pcre2_match(code, text, subject.len, start, options, matcher->data, matcher->context);
-    if (n < 0)
+    if (n < 0) {
+        gave_up |= n != PCRE2_ERROR_NOMATCH;
         return 0;
+    }
     return n == 0 ? REGEX_GROUPS_MAX : n; // 0: more groups than we keep
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Regular expressions: PCRE2 with JIT behind one file. Match, depth and heap limits are set, so no
-// pattern can stall a worker: a match that hits one counts as no match. Compiled in the control
-// thread, shared through the registry by pattern; matching in any thread.
+// pattern can stall a worker: a match that hits one counts as no match, and regex_gave_up() tells.
+// Compiled in the control thread, shared through the registry by pattern; matching in any thread.
 #pragma once
 #include "base/str.h"
 
@@ -24,5 +24,7 @@ bool regex_matches_whole(const struct regex *regex, struct str subject);
 unsigned regex_search(const struct regex *regex, struct str subject, size_t start,
                       struct str *ret_groups, unsigned n_groups);
 bool regex_finds(const struct regex *regex, struct str subject); // as regex_search, yes or no
+// Did a match of this thread hit a limit since the last call? Whether it would have matched is not known.
+bool regex_gave_up(void);
 struct str regex_pattern(const struct regex *regex);
 unsigned regex_flags(const struct regex *regex);
