@@ -2,41 +2,55 @@
 // Every limit of the data plane that is not an option, in one place.
 #pragma once
 
+// Under the address sanitizer nothing is kept, so that a use after the end of a life is seen.
+#if defined(__SANITIZE_ADDRESS__)
+#define POOL_KEEPS(n) 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define POOL_KEEPS(n) 0
+#endif
+#endif
+#ifndef POOL_KEEPS
+#define POOL_KEEPS(n) (n)
+#endif
+
 enum {
     BUFFER_SMALL_BYTES = 16 * 1024, // a client's first read: heads and small bodies
     BUFFER_LARGE_BYTES = 68 * 1024, // responses and bodies: 64 KiB and a head in one read
-    HEAD_BYTES_LIMIT = 60 * 1024,   // the most that the option may ask for: a head and more fits a buffer
-    BUFFERS_KEPT = 64,              // free buffers of each size that a worker keeps
-    SCRATCH_BYTES = 192 * 1024,     // where a worker builds heads: the largest head and all we add
-    STREAMS_KEPT = 64,              // free streams that a worker keeps
-    STREAM_ROOM_BYTES = 1024,       // small values of one stream (paths, ids) without allocation
+    HEAD_BYTES_LIMIT =
+        60 * 1024, // the most that the option may ask for: a head and more fits a buffer
+    BUFFERS_KEPT = POOL_KEEPS(64), // free buffers of each size that a worker keeps
+    SCRATCH_BYTES = 192 * 1024,    // where a worker builds heads: the largest head and all we add
+    STREAMS_KEPT = POOL_KEEPS(64), // free streams that a worker keeps
+    STREAM_ROOM_BYTES = 1024,      // small values of one stream (paths, ids) without allocation
 
     LISTEN_BACKLOG = 4096,
     ACCEPTS_PER_EVENT = 64,
-    REQUESTS_PER_EVENT = 64, // pipelined on one connection; then others have their turn
-    INTERIMS_PER_EVENT = 16, // 1xx heads in front of one response
-    ACCEPT_PAUSE_MS = 100, // after accept(2) ran out of descriptors
+    REQUESTS_PER_EVENT = 64,          // pipelined on one connection; then others have their turn
+    INTERIMS_PER_EVENT = 16,          // 1xx heads in front of one response
+    ACCEPT_PAUSE_MS = 100,            // after accept(2) ran out of descriptors
     RELAY_BYTES_PER_RUN = 512 * 1024, // then other connections have their turn
     COPY_BODY_MAX = 4096,             // a body slice up to this is copied behind its head: one send
-    CHUNK_ROOM_FRONT = 12,     // for a chunk's size line in front of what was read
-    CHUNK_ROOM = 28,           // and for its end
+    CHUNK_ROOM_FRONT = 12,            // for a chunk's size line in front of what was read
+    CHUNK_ROOM = 28,                  // and for its end
     FIRST_READ_BYTES = 16 * 1024,     // of a response
-    SPLICE_MIN_BYTES = 32 * 1024,    // a remaining body from this on goes through a pipe
+    SPLICE_MIN_BYTES = 32 * 1024,     // a remaining body from this on goes through a pipe
     SPLICE_MORE_MIN_BYTES = 16 * 1024,
     PIPE_BYTES = 1024 * 1024,
     SPLICE_BYTES_PER_RUN = 2 * 1024 * 1024, // as RELAY_BYTES_PER_RUN, of bytes that nobody copies
     PIPES_KEPT = 16,
 
-    TRIES_MAX = 3,             // of one request, over all endpoints
-    PATCHES_MAX = 64,          // headers that routes may set, add or remove in one head
-    TRAILERS_KEPT = 8,         // trailers remembered for the access log
+    TRIES_MAX = 3,     // of one request, over all endpoints
+    PATCHES_MAX = 64,  // headers that routes may set, add or remove in one head
+    TRAILERS_KEPT = 8, // trailers remembered for the access log
 
-    DROP_BODY_MAX = 64 * 1024, // rest of a request body that an answer of ours did not wait for: read and
-                               // dropped, so that the connection lives on
+    DROP_BODY_MAX = 64 * 1024, // rest of a request body that an answer of ours did not wait for:
+                               // read and dropped, so that the connection lives on
 
     HALF_CLOSE_GRACE_MS = 2000, // a client that ended its side may still read an answer for so long
-    DRAIN_GRACE_MS = 500, // from accepting: a connection that has asked for nothing yet is on its way to
-    LOG_FLUSH_MS = 50,          // oldest access-log line in a worker's chunk
+    DRAIN_GRACE_MS =
+        500, // from accepting: a connection that has asked for nothing yet is on its way to
+    LOG_FLUSH_MS = 50, // oldest access-log line in a worker's chunk
 
     SLOTS_PER_PAGE = 64,
     SLOT_PAGES_MAX = 32768, // 2 million clusters or endpoints

@@ -172,6 +172,7 @@ static void return_buffers(struct stream *stream)
             down->rx_off = stream->body_end;
         pool_give(&worker->large, stream->large);
     }
+    pool_give(&worker->large, stream->res_kept);
     pool_give(&worker->large, stream->to_up.data);
     pool_give(&worker->large, stream->to_down.data);
 }

@@ -97,6 +97,7 @@ struct stream {
     uint32_t body_begin;  // first body byte that is still there: where a replay starts
     uint32_t body_off, body_end; // validated and unsent part of `body`
     uint32_t body_fill;   // end of what was read into `body`; past body_end: pipelined
+    char *res_kept;       // up->rx of a connection that was left: the log line still reads the head in it
     char *large;          // BUFFER_LARGE_BYTES for a body that did not come with its head
     uint64_t body_unread; // LENGTH: still to come from the client
     uint64_t body_bytes_max; // 0: none
@@ -174,6 +175,7 @@ void *stream_alloc(struct stream *stream, size_t bytes);
 struct str stream_copy(struct stream *stream, struct str text);
 
 // stream_reply.c: what we answer ourselves
+void stream_forget_response(struct stream *stream); // the fields of a response that does not count
 void stream_reply(struct stream *stream, uint16_t status, uint64_t flags, struct str details,
                   struct str text);
 void stream_write_reply(struct stream *stream);

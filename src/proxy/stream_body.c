@@ -200,7 +200,8 @@ static enum pump_result read_request(struct stream *stream)
     if (n <= 0)
         return PUMP_DOWN_FAILED;
     WORKER_COUNT(stream->worker, DOWNSTREAM_BYTES_RECEIVED, n);
-    note_progress(stream);
+    if (stream->step != STEP_drop) // the time to drop a body in is not prolonged by its bytes
+        note_progress(stream);
     return stream_take_request_bytes(stream, (uint32_t)n);
 }
 

@@ -56,6 +56,12 @@ void stream_leave_upstream(struct stream *stream, bool reusable, bool is_error)
             stream->up_close_reason = stream->up_close_reason.len ? stream->up_close_reason
                                                                   : STR("request_not_completed");
     }
+    if (stream->response_begun && up->rx) { // the head's slices are read until the line is logged
+        pool_give(&stream->worker->large, stream->res_kept);
+        stream->res_kept = up->rx;
+        up->rx = NULL;
+        up->rx_end = 0;
+    }
     if (reusable)
         upstream_release(up);
     else

@@ -3,6 +3,12 @@
 // in the log's details and in the body, and one sentence.
 #include "proxy/stream.h"
 
+void stream_forget_response(struct stream *stream)
+{
+    stream->res.headers.n = 0;
+    memset(stream->res.headers.first, 0, sizeof stream->res.headers.first);
+}
+
 void stream_reply(struct stream *stream, uint16_t status, uint64_t flags, struct str details,
                   struct str text)
 {
@@ -12,6 +18,7 @@ void stream_reply(struct stream *stream, uint16_t status, uint64_t flags, struct
     stream->flags |= flags;
     stream->details = details;
     stream->step = STEP_reply;
+    stream_forget_response(stream); // the answer is ours: a dead one's fields are not to be logged as its
     if (text.len == 0)
         return;
     char *body = stream_alloc(stream, text.len + details.len + 4);

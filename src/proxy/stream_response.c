@@ -41,6 +41,7 @@ static bool forward_interim(struct stream *stream, size_t len)
     }
     up->rx_end -= (uint32_t)len;
     memmove(up->rx, up->rx + len, up->rx_end);
+    stream_forget_response(stream); // its slices show other bytes now
     return ok;
 }
 

@@ -112,12 +112,13 @@ static void leave_snapshot(struct stream *stream)
 
 static void begin(struct stream *stream)
 {
+    leave_snapshot(
+        stream); // first: its patches may hold slices of the heads that keep_heads() gives back
     stream->is_begun_tunnel = true;
     if (!stream->is_tcp) {
         seed(stream);
         keep_heads(stream);
     }
-    leave_snapshot(stream);
     note_progress(stream);
 }
 
