@@ -211,6 +211,39 @@ static void test_a_broken_path_of_an_ingress_does_not_fall_to_a_shorter_one(void
     expect_told(&world, 1);
 }
 
+static void test_an_expression_that_does_not_compile_keeps_what_it_begins_with(void **state)
+{
+    (void)state;
+    struct world world;
+    load(&world, INGRESS("i", "nginx.ingress.kubernetes.io/use-regex: 'true'")
+                     PATH("/", "Prefix", "a") PATH("/admin(.*", "ImplementationSpecific", "b"));
+    EXPECT(&world, 80, {HOST, "/admin/x", "=503"}, {HOST, "/x", "a"});
+    expect_told(&world, 1);
+}
+
+static void test_an_expression_that_takes_too_long_lets_nothing_past(void **state)
+{
+    (void)state;
+    struct world world;
+    load(&world, ROOT RULE("{uri: {regex: '(/.*)*/secret.*'}}", "directResponse: {status: 403}")
+                     ALL(TO("a")));
+    EXPECT(
+        &world, 80, {HOST, "/secret", "=403"}, {HOST, "/x", "a"},
+        {HOST, "/secret/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a", "=503"});
+    world_fini(&world);
+}
+
+static void test_aliases_that_are_no_names_are_refused(void **state)
+{
+    (void)state;
+    struct world world;
+    load(&world, INGRESS("i", "nginx.ingress.kubernetes.io/server-alias: '*b.com,*c.com,*d.com,*'")
+                     PATH("/", "Prefix", "a"));
+    EXPECT(&world, 80, {HOST, "/", "a"}, {"zzz", "/", "404"});
+    assert_int_equal(world_count(&world, DIAG_ANNOTATION_NOT_SERVED), 4);
+    world_fini(&world);
+}
+
 static void test_a_broken_path_takes_nothing_from_a_sound_one_of_another_ingress(void **state)
 {
     (void)state;
@@ -264,6 +297,9 @@ int main(void)
         cmocka_unit_test(test_a_delegate_with_mistakes_answers_503_within_the_match_of_the_root),
         cmocka_unit_test(test_a_broken_block_of_a_delegate_keeps_the_conditions_of_the_root),
         cmocka_unit_test(test_a_broken_path_of_an_ingress_does_not_fall_to_a_shorter_one),
+        cmocka_unit_test(test_an_expression_that_does_not_compile_keeps_what_it_begins_with),
+        cmocka_unit_test(test_an_expression_that_takes_too_long_lets_nothing_past),
+        cmocka_unit_test(test_aliases_that_are_no_names_are_refused),
         cmocka_unit_test(test_a_broken_path_takes_nothing_from_a_sound_one_of_another_ingress),
         cmocka_unit_test(test_a_class_with_a_mistake_is_a_class_all_the_same),
         cmocka_unit_test(test_parameters_are_reported_of_a_class_that_is_ours),

@@ -305,6 +305,12 @@ static struct builder_vhost *open_alias(struct ingresses *all, struct builder_li
                  STR_ARG(alias->name));
         return NULL;
     }
+    size_t from = str_has_prefix(alias->name, STR("*.")) ? 1 : 0;
+    if (str_index(str_from(alias->name, from), '*') >= 0) {
+        complain(c, DIAG_ANNOTATION_NOT_SERVED, object, text->line, text->col, path,
+                 "\"%.*s\" is no host name; names and *.names are served", STR_ARG(alias->name));
+        return NULL;
+    }
     if (map_find(all->hosts, alias->name) || map_put(taken, alias->name, all)) {
         complain(c, DIAG_ALIAS_CONFLICT, object, text->line, text->col, path, "\"%.*s\" is %s",
                  STR_ARG(alias->name),

@@ -56,6 +56,22 @@ bool ingress_regex_check(struct compiler *c, const struct ingress_item *item)
            compile_regex(c, item, JOIN(c->scratch, STR("^"), item->text)) != NULL;
 }
 
+// What an expression that does not compile begins with: it takes more than the expression would,
+// never less, so that its requests do not fall to a shorter path.
+static struct str literal_beginning(struct str text)
+{
+    static const char special[] = ".^$*+?()[]{}|\\";
+    size_t n = 0;
+    if (str_index(text, '|') >= 0)
+        return STR_NONE;
+    while (n < text.len && !memchr(special, text.ptr[n], sizeof special - 1))
+        n++;
+    if (n > 0 && n < text.len && memchr("*?{", text.ptr[n], 3))
+        n--; // may be there no time at all
+    return str_upto(text, n);
+}
+
+// false: the path cannot be used; the route stands for what it may have taken.
 static bool set_path(const struct emission *e, const struct ingress_item *item, struct route *route)
 {
     struct compiler *c = e->c;
@@ -80,7 +96,12 @@ static bool set_path(const struct emission *e, const struct ingress_item *item, 
     route->path_kind = PATH_REGEX;
     route->path = JOIN(c->arena, STR("^"), item->text);
     route->path_regex = compile_regex(c, item, route->path);
-    return route->path_regex;
+    if (route->path_regex)
+        return true;
+    route->path = arena_str(c->arena, literal_beginning(item->text));
+    route->path_kind = route->path.len > 0 ? PATH_PREFIX_STRING : PATH_ANY;
+    route->path_ignore_case = true;
+    return false;
 }
 
 // ---- actions ----
@@ -264,13 +285,12 @@ static void emit_item(struct emission *e, const struct ingress_item *item)
     struct compiler *c = e->c;
     const struct ingress_settings *settings = &item->ingress->settings;
     struct route route = {0};
-    if (!set_path(e, item, &route))
-        return;
+    bool is_usable = set_path(e, item, &route);
     uint32_t line = item->path ? item->path->line : item->backend->line;
     uint32_t col = item->path ? item->path->col : item->backend->col;
     route.origin = origin_of(c, item->ingress->object, line, col);
     bool is_acme = item->path && str_has_prefix(item->text, str_of(acme_path));
-    if (is_broken(item)) {
+    if (!is_usable || is_broken(item)) {
         set_broken(c, item, &route);
     } else if (settings->is_denied) {
         route.action = ROUTE_RESPOND;

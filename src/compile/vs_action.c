@@ -243,6 +243,11 @@ static const struct cluster *destination_cluster(struct compiler *c, const struc
     const struct object *service = service_of_host(c, fqdn);
     if (!service) {
         report_service(c, rule, destination, fqdn, path);
+        // Ingresses and nodePorts see also what is not exported: its cluster must stay theirs.
+        struct str name, ns;
+        if (host_split_service(fqdn, c->options->cluster_domain, &name, &ns) &&
+            store_find(c->store, KIND_SERVICE, ns, name))
+            fqdn = JOIN(c->scratch, fqdn, STR(";hidden"));
         return missing_cluster(c, port_text, subset, fqdn);
     }
     const struct service_port *port = pick_port(service->service, destination, listener_port);

@@ -475,6 +475,9 @@ static void check_weights(struct reader *reader, const struct http_route *route)
     if (route->n_route > 1 && total == 0)
         report_at(reader, "route", DIAG_FIELD_VALUE, route->route[0].line, route->route[0].col,
                   NULL, "total destination weight = 0");
+    else if (total > UINT32_MAX)
+        report_at(reader, "route", DIAG_FIELD_VALUE, route->route[0].line, route->route[0].col,
+                  NULL, "total destination weight is above %u", UINT32_MAX);
 }
 
 // Whoever sets the authority twice cannot mean both.

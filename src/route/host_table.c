@@ -98,7 +98,9 @@ const struct host_table *host_table_build(struct arena *arena, const void *base,
     table->base = base;
     uint32_t n_exact = 0, n_one_label = 0, n_any_depth = 0;
     for (uint32_t i = 0; i < n; i++) {
-        bool is_wildcard = str_has_prefix(vhosts[i]->name, STR("*"));
+        // By the same rule as below: the tables must never be full.
+        bool is_wildcard =
+            str_is(vhosts[i]->name, "*") || str_has_prefix(vhosts[i]->name, STR("*."));
         n_exact += !is_wildcard;
         n_one_label += is_wildcard && vhosts[i]->is_one_label;
         n_any_depth += is_wildcard && !vhosts[i]->is_one_label;
