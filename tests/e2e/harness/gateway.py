@@ -187,20 +187,21 @@ class Gateway:
             if level and level.group(1) == "error":
                 assert any(re.search(x, line) for x in self.expected_errors), f"unexpected: {line}"
 
-    def descriptors(self):
-        """Open descriptors but for pipes, a few of which a worker keeps for later."""
-        folder, found = f"/proc/{self.process.pid}/fd", 0
+    def _links(self):
+        """What the open descriptors stand for; one may be closed while we look."""
+        folder = f"/proc/{self.process.pid}/fd"
         for name in os.listdir(folder):
             try:
-                found += not os.readlink(f"{folder}/{name}").startswith("pipe:")
+                yield os.readlink(f"{folder}/{name}")
             except OSError:
                 pass
-        return found
+
+    def descriptors(self):
+        """Open descriptors but for pipes, a few of which a worker keeps for later."""
+        return sum(not x.startswith("pipe:") for x in self._links())
 
     def pipes(self):
-        folder = f"/proc/{self.process.pid}/fd"
-        links = (os.path.join(folder, name) for name in os.listdir(folder))
-        return sum(os.path.islink(x) and os.readlink(x).startswith("pipe:") for x in links)
+        return sum(x.startswith("pipe:") for x in self._links())
 
     def resident_kib(self):
         text = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
