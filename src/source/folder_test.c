@@ -588,6 +588,45 @@ static void test_a_folder_on_the_way_may_be_swapped(void **state)
     finish(&f);
 }
 
+static size_t count_watches(void) // of the kernel's, in this process
+{
+    char line[256], path[64];
+    size_t n = 0;
+    for (int fd = 0; fd < 64; fd++) {
+        snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+        FILE *info = fopen(path, "re");
+        while (info && fgets(line, sizeof(line), info))
+            n += strncmp(line, "inotify wd:", 11) == 0;
+        if (info)
+            fclose(info);
+    }
+    return n;
+}
+
+static void test_folders_that_were_replaced_are_watched_no_more(void **state)
+{
+    struct fixture f;
+    char old[16];
+    prepare(&f);
+    assert_int_equal(mkdir(at(&f, "root"), 0755), 0);
+    write_service(&f, "root/a.yaml", "a", 1);
+    start_at(&f, at(&f, "root"));
+    size_t before = count_watches();
+    assert_true(before > 0);
+    for (int i = 2; i < 6; i++) {
+        snprintf(old, sizeof(old), "old%d", i);
+        assert_int_equal(mkdir(at(&f, "new"), 0755), 0);
+        write_service(&f, "new/a.yaml", "a", i);
+        assert_int_equal(rename(at(&f, "root"), at(&f, old)), 0);
+        assert_int_equal(rename(at(&f, "new"), at(&f, "root")), 0);
+        await_port(&f, "a", i);
+    }
+    assert_int_equal(count_watches(), before);
+    write_service(&f, "root/a.yaml", "a", 7);
+    await_port(&f, "a", 7);
+    finish(&f);
+}
+
 static void test_reading_all_again_finds_what_watching_missed(void **state)
 {
     struct fixture f;
@@ -665,6 +704,7 @@ int main(void)
         cmocka_unit_test(test_a_file_that_claims_to_be_endless_is_refused_before_it_is_read),
         cmocka_unit_test(test_a_folder_that_nobody_can_look_at_keeps_what_it_holds),
         cmocka_unit_test(test_a_folder_on_the_way_may_be_swapped),
+        cmocka_unit_test(test_folders_that_were_replaced_are_watched_no_more),
         cmocka_unit_test(test_reading_all_again_finds_what_watching_missed),
         cmocka_unit_test(test_a_burst_is_one_change),
         cmocka_unit_test(test_a_folder_reached_twice_is_read_once),

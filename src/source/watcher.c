@@ -61,6 +61,14 @@ struct watcher *watcher_create(const struct watcher_events *events)
     return watcher;
 }
 
+static void free_anchors(struct anchor *first)
+{
+    for (struct anchor *anchor = first, *next; anchor; anchor = next) {
+        next = anchor->next;
+        free(anchor);
+    }
+}
+
 void watcher_destroy(struct watcher *watcher)
 {
     if (!watcher)
@@ -72,12 +80,8 @@ void watcher_destroy(struct watcher *watcher)
     void *value;
     for (size_t i = 0; map_next(watcher->folders, &i, &key, &value);)
         free(value);
-    for (size_t i = 0; map_next(watcher->anchors, &i, &key, &value);) {
-        for (struct anchor *anchor = value, *next; anchor; anchor = next) {
-            next = anchor->next;
-            free(anchor);
-        }
-    }
+    for (size_t i = 0; map_next(watcher->anchors, &i, &key, &value);)
+        free_anchors(value);
     map_destroy(watcher->folders);
     map_destroy(watcher->by_wd);
     map_destroy(watcher->anchors);
@@ -90,12 +94,55 @@ static struct str wd_key(const int *wd)
     return (struct str){(const char *)wd, sizeof(*wd)};
 }
 
+// Those in the watched folder `wd` have keys that begin so.
+static struct str anchor_prefix(int wd, char out[16])
+{
+    int n = snprintf(out, 16, "%d/", wd);
+    return (struct str){out, (size_t)n};
+}
+
+static bool has_anchors(const struct watcher *watcher, int wd)
+{
+    char bytes[16];
+    struct str prefix = anchor_prefix(wd, bytes), key;
+    void *value;
+    for (size_t i = 0; map_next(watcher->anchors, &i, &key, &value);) {
+        if (str_has_prefix(key, prefix))
+            return true;
+    }
+    return false;
+}
+
+// The kernel has dropped the watch: nothing will be heard of them.
+static void drop_anchors(struct watcher *watcher, int wd)
+{
+    char bytes[16];
+    struct str prefix = anchor_prefix(wd, bytes), key;
+    void *value;
+    struct buf doomed = {0};
+    for (size_t i = 0; map_next(watcher->anchors, &i, &key, &value);) {
+        if (str_has_prefix(key, prefix))
+            buf_add(&doomed, &value, sizeof(value));
+    }
+    for (size_t i = 0; i < doomed.len; i += sizeof(value)) {
+        memcpy(&value, doomed.data + i, sizeof(value));
+        struct anchor *first = value;
+        map_remove(watcher->anchors, (struct str){first->text, first->key_len});
+        free_anchors(first);
+    }
+    buf_fini(&doomed);
+}
+
 // --- folders -----------------------------------------------------------------------------------
 
-static void forget_wd(struct watcher *watcher, struct folder *folder)
+// Unless the watch serves another: the folder under its new path, or an anchor.
+static void release_watch(struct watcher *watcher, struct folder *folder)
 {
-    if (map_find(watcher->by_wd, wd_key(&folder->wd)) == folder)
-        map_remove(watcher->by_wd, wd_key(&folder->wd));
+    if (map_find(watcher->by_wd, wd_key(&folder->wd)) != folder)
+        return;
+    map_remove(watcher->by_wd, wd_key(&folder->wd));
+    if (!has_anchors(watcher, folder->wd))
+        inotify_rm_watch(watcher->watch.fd, folder->wd); // fails when the folder is deleted: fine
 }
 
 int watcher_add_folder(struct watcher *watcher, struct str path)
@@ -114,7 +161,7 @@ int watcher_add_folder(struct watcher *watcher, struct str path)
     if (wd < 0)
         return -errno;
     if (folder->wd != wd) {
-        forget_wd(watcher, folder);
+        release_watch(watcher, folder);
         folder->wd = wd;
     }
     map_put(watcher->by_wd, wd_key(&folder->wd), folder);
@@ -126,10 +173,7 @@ void watcher_remove_folder(struct watcher *watcher, struct str path)
     struct folder *folder = map_remove(watcher->folders, path);
     if (!folder)
         return;
-    if (map_find(watcher->by_wd, wd_key(&folder->wd)) == folder) {
-        map_remove(watcher->by_wd, wd_key(&folder->wd));
-        inotify_rm_watch(watcher->watch.fd, folder->wd); // fails when the folder is deleted: fine
-    }
+    release_watch(watcher, folder);
     free(folder);
 }
 
@@ -246,6 +290,7 @@ static void handle_event(struct watcher *watcher, const struct inotify_event *ev
             map_remove(watcher->by_wd, wd_key(&folder->wd));
             folder->wd = -1;
         }
+        drop_anchors(watcher, event->wd);
         return;
     }
     if (name.len == 0) { // the folder itself
