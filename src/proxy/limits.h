@@ -24,6 +24,8 @@ enum {
     STREAMS_KEPT = POOL_KEEPS(64), // free streams that a worker keeps
     STREAM_ROOM_BYTES = 1024,      // small values of one stream (paths, ids) without allocation
 
+    GREETING_TIMEOUT_MS = 15000, // PROXY header, ClientHello and handshake together
+
     LISTEN_BACKLOG = 4096,
     ACCEPTS_PER_EVENT = 64,
     REQUESTS_PER_EVENT = 64,          // pipelined on one connection; then others have their turn

@@ -14,19 +14,25 @@
 #include "proxy/proxy.h"
 #include "route/balance.h"
 #include "route/match.h"
+#include "tls/tls.h"
 #include <errno.h>
 
 struct worker;
 struct stream;
+struct greeting;   // downstream_greet.c: what comes before HTTP or TCP
+struct h2_session; // h2_session.c: one HTTP/2 connection, of either side
+struct sock_tls;   // sock_tls.c: TLS between a sock and its wire
 
 // ---- sockets ----
 
 // A non-blocking socket that is registered once, edge-triggered: the flags remember what the kernel
 // said until a short read or write takes it back, so the steady state needs no epoll_ctl.
+// With TLS the flags are about decrypted bytes; sock_tls keeps those of the wire.
 struct sock {
     struct watch watch;
+    struct sock_tls *tls; // owned; NULL: plain
     bool readable, writable;
-    bool peer_closed; // FIN seen (EPOLLRDHUP); bytes may still be readable
+    bool peer_closed; // FIN (EPOLLRDHUP) or close_notify seen; bytes may still be readable
     bool failed;      // reset or error
 };
 
@@ -35,6 +41,21 @@ ssize_t sock_recv(struct sock *sock, void *data, size_t cap);
 ssize_t sock_send(struct sock *sock, const void *data, size_t len);
 ssize_t sock_send2(struct sock *sock, struct str first, struct str second); // one system call
 void sock_note_events(struct sock *sock, uint32_t events);
+void sock_end_sending(struct sock *sock); // close_notify, FIN
+void sock_close(struct sock *sock);       // the descriptor, and TLS with it
+
+// sock_tls.c: TLS on a connected socket. `early`: bytes of the ClientHello that were read before.
+void sock_accept_tls(struct sock *sock, struct tls_context *context, struct str early);
+void sock_connect_tls(struct sock *sock, struct tls_context *context, struct str host,
+                      struct tls_session *session);
+// Goes on with the handshake, as far as the wire lets it.
+enum tls_status sock_handshake(struct sock *sock);
+struct tls_conn *sock_tls_conn(const struct sock *sock); // NULL: plain
+ssize_t sock_tls_recv(struct sock *sock, void *data, size_t cap);
+ssize_t sock_tls_send2(struct sock *sock, struct str first, struct str second);
+void sock_tls_note_events(struct sock *sock, uint32_t events);
+void sock_tls_end_sending(struct sock *sock);
+void sock_tls_free(struct sock *sock);
 
 // ---- buffers ----
 
@@ -81,9 +102,11 @@ struct snapshot_hold {
 // ---- connections ----
 
 enum downstream_state {
+    DOWN_GREETING, // PROXY header, ClientHello or handshake on their way
     DOWN_IDLE,   // between requests: no buffer
     DOWN_HEAD,   // part of a head has come
     DOWN_BUSY,   // a stream is running
+    DOWN_H2,     // many streams: see `h2`
     DOWN_LINGER, // answered and shut: reads and drops so that the answer is not lost to a reset
     DOWN_CLOSED, // freed at the end of the loop's turn, so that callers may still look at it
 };
@@ -93,7 +116,14 @@ struct downstream { // a client's connection; freed by downstream_close
     struct worker *worker;
     struct timer timer; // of the state it is in
     struct list node;   // worker->downstreams
-    struct stream *stream;
+    struct stream *stream;    // HTTP/1 and TCP
+    struct h2_session *h2;    // HTTP/2; owned
+    struct greeting *greeting; // while DOWN_GREETING; owned
+    // TLS: the name asked for (owned, lower case; NULL: none) and the chain it leads to in the
+    // snapshot of that generation; see downstream_chain().
+    char *sni;
+    const struct filter_chain *chain;
+    uint64_t chain_generation;
     char *rx;             // NULL while idle
     uint32_t rx_cap;      // BUFFER_SMALL_BYTES or BUFFER_LARGE_BYTES
     uint32_t rx_off, rx_end; // unread bytes
@@ -108,7 +138,8 @@ struct downstream { // a client's connection; freed by downstream_close
     int64_t head_begin_ns; // first byte of the head being read
     int64_t accepted_ns, accepted_wall_ns;
     uint64_t id;
-    struct address remote, local;
+    struct address remote, local; // as a PROXY header says, if one came
+    struct address peer;          // who really connected
 };
 
 enum upstream_state { UP_CONNECTING, UP_BUSY, UP_IDLE };
@@ -218,6 +249,17 @@ void downstream_continue(struct downstream *down); // after a stream: the next h
 void downstream_progress(struct downstream *down, uint32_t timeout_ms); // bytes moved: deadline anew
 void downstream_drop_rx(struct downstream *down); // the receive buffer, with what is in it
 void downstream_free_closed(struct worker *worker);
+// What comes first is over: idle HTTP/1, or HTTP/2 where ALPN says so. May close `down`.
+void downstream_begin_http(struct downstream *down);
+void downstream_begin_tcp(struct downstream *down, const struct listener *listener,
+                          const struct tcp_routes *routes, struct str early);
+
+// downstream_greet.c: PROXY header, ClientHello, handshake; each with a deadline and a limit.
+void downstream_greet(struct downstream *down, const struct listener *listener);
+void downstream_on_greeting(struct downstream *down); // an event while DOWN_GREETING
+void downstream_drop_greeting(struct downstream *down); // NULL greeting is fine
+// The chain of a TLS connection in the current snapshot; NULL: plain, or no longer served.
+const struct filter_chain *downstream_chain(struct downstream *down);
 
 // ---- upstream.c ----
 

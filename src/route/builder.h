@@ -4,6 +4,7 @@
 // slots. Strings given are copied; what a route points to must lie in builder_arena().
 #pragma once
 #include "route/registry.h"
+#include "tls/tls.h"
 
 struct snapshot_builder;
 
@@ -25,12 +26,39 @@ struct builder_listener;
 struct builder_listener *builder_listener(struct snapshot_builder *builder, enum listener_kind kind,
                                           const struct address *bind, uint16_t port,
                                           struct str origin);
-void builder_listener_set_cluster(struct builder_listener *listener, struct cluster *cluster);
+// TCP: `route` is copied, its targets when sealed; the first that fits is taken.
+void builder_add_tcp_route(struct builder_listener *listener, const struct tcp_route *route);
+void builder_listener_accept_proxy(struct builder_listener *listener);
+
+// Virtual hosts. An HTTP listener has a table of its own; a TLS listener has those that are made
+// for its chains.
+struct builder_hosts;
+struct builder_hosts *builder_listener_hosts(struct builder_listener *listener); // HTTP
+struct builder_hosts *builder_hosts(struct snapshot_builder *builder);           // a new one
+
+// TLS listeners. `chain` is copied; its `hosts` and `tcp` are set here: HTTP with `hosts`, else TCP
+// routes are added with builder_chain_add_tcp_route.
+struct builder_chain;
+struct builder_chain *builder_chain(struct builder_listener *listener,
+                                    const struct filter_chain *chain, struct builder_hosts *hosts);
+void builder_chain_add_tcp_route(struct builder_chain *chain, const struct tcp_route *route);
+// Names as of virtual hosts. NULL: done; else the chain that has the name already.
+struct builder_chain *builder_chain_add_name(struct builder_chain *chain, struct str name,
+                                             bool is_one_label);
+const struct filter_chain *builder_chain_facts(const struct builder_chain *chain);
+
+// A context of that config: one that an older snapshot holds, or made new. NULL: *reterr.
+struct tls_context *builder_tls_server(struct snapshot_builder *builder,
+                                       const struct tls_server_config *config,
+                                       struct tls_error *reterr);
+struct tls_context *builder_tls_client(struct snapshot_builder *builder,
+                                       const struct tls_client_config *config,
+                                       struct tls_error *reterr);
 
 struct builder_vhost;
 // `name`: lower case; exact, "*.x", or "*". is_one_label: an Ingress wildcard, kept apart from one
 // that takes any depth (the narrower is tried first).
-struct builder_vhost *builder_vhost(struct builder_listener *listener, struct str name,
+struct builder_vhost *builder_vhost(struct builder_hosts *hosts, struct str name,
                                     bool is_one_label);
 // Routes keep the order of adding as rank. `route` is copied, its targets when sealed; what else it
 // points to is not and must lie in builder_arena().

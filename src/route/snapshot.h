@@ -29,6 +29,13 @@ struct endpoint {
 
 enum balancer { BALANCE_LEAST_REQUEST, BALANCE_ROUND_ROBIN, BALANCE_RANDOM };
 
+enum cluster_protocol { // what its endpoints speak
+    CLUSTER_HTTP1,
+    CLUSTER_HTTP2,     // ALPN h2, or with prior knowledge
+    CLUSTER_ALPN,      // over TLS: as the endpoint chooses
+    CLUSTER_AS_CLIENT, // as the client of each request does (useClientProtocol)
+};
+
 struct cluster {
     struct str name; // outbound|8000||httpbin.default.svc.cluster.local
     uint32_t slot;
@@ -36,6 +43,8 @@ struct cluster {
     bool is_missing; // the route names a service, port or subset that does not exist: 503 NC
     bool is_unserved_protocol; // the upstream speaks what this version cannot: 502
     bool has_weights;          // endpoints differ in weight
+    uint8_t protocol;          // enum cluster_protocol
+    uint8_t proxy_protocol;    // a PROXY header of this version opens each connection; 0: none
     uint32_t n_endpoints;
     struct endpoint *endpoints;
     uint64_t total_weight;
@@ -44,6 +53,8 @@ struct cluster {
     uint32_t requests_per_connection_max; // 0: no limit
     uint32_t
         endpoints_hash; // of addresses and weights: balancer state survives what leaves it alone
+    uint32_t concurrent_streams_max; // HTTP/2, on one connection; 0: what the endpoint allows
+    struct tls_context *tls;         // client side; NULL: plain
 };
 
 // ---- routes ----
@@ -151,6 +162,8 @@ struct route {
 
 struct path_index; // route/path_index.h
 
+struct filter_chain;
+
 // Sealing lays a virtual host out as one run of cache lines: this struct, the pointers to its
 // routes, its name, the paths, the routes, each followed by its targets.
 struct vhost {
@@ -159,23 +172,74 @@ struct vhost {
     const struct path_index *index;    // NULL: few routes, looked at one after the other
     uint32_t n_routes;
     bool is_one_label; // a wildcard that takes one label only (Ingress)
+    // In a table of SNI names: what is behind that name; such an entry has no routes.
+    const struct filter_chain *chain;
 };
 
 struct host_table; // route/host_table.h
 
+// ---- TCP ----
+
+struct subnet {
+    struct address base; // port 0
+    uint8_t bits;
+};
+
+struct tcp_route {
+    struct str name;
+    const struct subnet *destinations; // of the address dialled; none: every one
+    uint16_t n_destinations, n_targets;
+    const struct target *targets; // weights add up to total_weight; without header operations
+    uint32_t total_weight;
+    struct str origin;
+};
+struct tcp_routes { // the first that fits; none: the connection is closed (NR)
+    const struct tcp_route *items;
+    uint32_t n;
+};
+
 // ---- listeners ----
 
-enum listener_kind { LISTENER_HTTP, LISTENER_TCP };
+struct http_hosts {
+    const struct host_table *table;
+    const struct vhost *const *vhosts; // for dump, sorted by name
+    uint32_t n_vhosts;
+};
+
+// Whether x-forwarded-client-cert goes upstream. What comes from outside never does.
+enum client_cert_forward { CLIENT_CERT_SANITIZE, CLIENT_CERT_SET };
+
+// What is behind a name (SNI) on a TLS listener: a server, with its certificates and its own
+// virtual hosts, or TCP, decrypted or (`tls` NULL) as it comes.
+struct filter_chain {
+    struct str name; // "https.443.https.shop-gateway.default", "ingress shop.example.com"
+    bool is_http;
+    bool is_strict; // Host must be a name of this chain, also over HTTP/1 (421 else)
+    uint8_t client_cert_forward; // enum client_cert_forward
+    bool passes_ingress_cert;    // ssl-client-* headers of ingress-nginx; see client_cert_pem
+    bool client_cert_pem;        // ... with the certificate itself
+    struct tls_context *tls;
+    const struct http_hosts *hosts; // HTTP; chains of one listener may share it
+    struct tcp_routes tcp;          // else
+    struct str origin;
+};
+
+// TLS: the ClientHello's name chooses a filter chain.
+enum listener_kind { LISTENER_HTTP, LISTENER_TCP, LISTENER_TLS };
 struct listener {
     struct str name; // "http 0.0.0.0:80"
     uint32_t slot;   // of (kind, bind address)
     enum listener_kind kind;
-    struct address bind;            // what is really opened (after --bind and --port-map)
-    uint16_t port;                  // as named in the manifest
-    const struct host_table *hosts; // HTTP
-    uint32_t n_vhosts;
-    const struct vhost *const *vhosts; // HTTP: for dump, sorted by name
-    const struct cluster *cluster;     // TCP
+    bool accepts_proxy;  // a PROXY header is expected in front of everything else
+    struct address bind; // what is really opened (after --bind and --port-map)
+    uint16_t port;       // as named in the manifest
+    struct http_hosts hosts; // HTTP
+    struct tcp_routes tcp;   // TCP
+    // TLS: by name; "*" is taken by a connection without SNI, too. Entries are struct vhost with
+    // `chain` set.
+    const struct host_table *sni;
+    const struct vhost *const *sni_names; // for dump, sorted
+    uint32_t n_sni_names;
     struct str origin;
 };
 
