@@ -218,7 +218,7 @@ static inline const struct route *world_find(struct world *world, uint16_t port,
     assert_true(uri_normalize_path(mark >= 0 ? str_upto(text, (size_t)mark) : text, path_room,
                                    &request.path));
     request.query = mark >= 0 ? str_from(text, (size_t)mark + 1) : STR_NONE;
-    const struct vhost *vhost = host_table_find(listener->hosts, request.host);
+    const struct vhost *vhost = host_table_find(listener->hosts.table, request.host);
     const struct route *route = vhost ? vhost_find_route(vhost, &request) : NULL;
     world_describe(world, route, &request, mark >= 0);
     return route;

@@ -536,7 +536,8 @@ static void emit_port(struct gateways *g, const struct http_port *port)
     void *value = NULL;
     for (size_t i = 0; map_next(port->vhosts, &i, &name, &value);) {
         const struct virtual_host *vhost = value;
-        gateway_vhost_emit(c, vhost, builder_vhost(port->listener, vhost->name, false));
+        gateway_vhost_emit(
+            c, vhost, builder_vhost(builder_listener_hosts(port->listener), vhost->name, false));
         if (is_shared && vhost->first)
             map_put(c->gateway_hosts, vhost->name, value);
     }

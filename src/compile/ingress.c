@@ -273,12 +273,12 @@ static bool has_certificate(struct ingresses *all, struct str name)
     return map_find(all->certificates, parent);
 }
 
-static struct builder_vhost *open_vhost(struct ingresses *all, struct builder_listener *listener,
+static struct builder_vhost *open_vhost(struct ingresses *all, struct builder_hosts *hosts,
                                         const struct ingress_host *host)
 {
     struct compiler *c = all->c;
     bool is_wildcard = host_is_wildcard(host->name) && !str_is(host->name, "*");
-    struct builder_vhost *vhost = builder_vhost(listener, host->name, is_wildcard);
+    struct builder_vhost *vhost = builder_vhost(hosts, host->name, is_wildcard);
     const struct virtual_host *shared = map_find(c->gateway_hosts, host->name);
     if (!shared)
         return vhost;
@@ -292,7 +292,7 @@ static struct builder_vhost *open_vhost(struct ingresses *all, struct builder_li
     return vhost;
 }
 
-static struct builder_vhost *open_alias(struct ingresses *all, struct builder_listener *listener,
+static struct builder_vhost *open_alias(struct ingresses *all, struct builder_hosts *hosts,
                                         struct map *taken, const struct ingress_alias *alias)
 {
     struct compiler *c = all->c;
@@ -317,10 +317,10 @@ static struct builder_vhost *open_alias(struct ingresses *all, struct builder_li
                  map_find(all->hosts, alias->name) ? "the host of an Ingress" : "an alias already");
         return NULL;
     }
-    return builder_vhost(listener, alias->name, false);
+    return builder_vhost(hosts, alias->name, false);
 }
 
-static void emit_host(struct ingresses *all, struct builder_listener *listener, struct map *taken,
+static void emit_host(struct ingresses *all, struct builder_hosts *hosts, struct map *taken,
                       struct ingress_host *host)
 {
     size_t n = 1;
@@ -328,9 +328,9 @@ static void emit_host(struct ingresses *all, struct builder_listener *listener, 
         n++;
     struct builder_vhost **vhosts = ARENA_ARRAY(all->c->scratch, struct builder_vhost *, n);
     n = 0;
-    vhosts[n++] = open_vhost(all, listener, host);
+    vhosts[n++] = open_vhost(all, hosts, host);
     for (const struct ingress_alias *at = host->aliases; at; at = at->next) {
-        struct builder_vhost *vhost = open_alias(all, listener, taken, at);
+        struct builder_vhost *vhost = open_alias(all, hosts, taken, at);
         if (vhost)
             vhosts[n++] = vhost;
     }
@@ -356,7 +356,8 @@ static void emit_all(struct ingresses *all)
     struct builder_listener *listener =
         builder_listener(c->builder, LISTENER_HTTP, &bind, port,
                          origin_of(c, all->first, all->first->name_line, all->first->name_col));
-    CHECK(listener != NULL);          // TCP listeners come last
+    CHECK(listener != NULL); // TCP listeners come last
+    struct builder_hosts *hosts = builder_listener_hosts(listener);
     struct map *taken = map_create(); // aliases
     struct str name;
     void *value = NULL;
@@ -366,7 +367,7 @@ static void emit_all(struct ingresses *all)
         for (; n_ahead < i + OBJECTS_AHEAD && map_next(all->hosts, &ahead, &name, &value);
              n_ahead++)
             prefetch_host(value);
-        emit_host(all, listener, taken, host);
+        emit_host(all, hosts, taken, host);
     }
     map_destroy(taken);
 }

@@ -38,8 +38,12 @@ static void open_port(struct compiler *c, const struct object *service, uint32_t
                  "port %u already serves HTTP, for an Ingress or a Gateway", number);
         return;
     }
-    builder_listener_set_cluster(listener,
-                                 service_cluster(c, service, port, STR_NONE, UPSTREAM_BY_PORT));
+    struct target target = {
+        .cluster = service_cluster(c, service, port, STR_NONE, UPSTREAM_BY_PORT), .weight = 1};
+    builder_add_tcp_route(
+        listener, &(struct tcp_route){.n_targets = 1,
+                                      .targets = arena_copy(c->scratch, &target, sizeof target),
+                                      .total_weight = 1});
 }
 
 static bool is_in_range(struct compiler *c, const struct object *service, uint32_t i)

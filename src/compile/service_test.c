@@ -324,7 +324,7 @@ static void test_node_ports_are_tcp_listeners_within_the_range(void **state)
         assert_int_equal(listener != NULL, rows[i].is_open);
         if (listener) {
             assert_int_equal(listener->kind, LISTENER_TCP);
-            assert_true(str_is(listener->cluster->name, WEB));
+            assert_true(str_is(listener->tcp.items[0].targets[0].cluster->name, WEB));
         }
         if (rows[i].code != DIAG_CODE_COUNT)
             assert_int_equal(world_count(&world, rows[i].code), 1);
@@ -351,7 +351,7 @@ static void test_the_oldest_service_keeps_a_node_port(void **state)
                                                                     "{name: b, port: 81, nodePort: "
                                                                     "30008}]}\n");
     world_compile(&world);
-    assert_true(str_is(world_listener(&world, 30007)->cluster->name, WEB));
+    assert_true(str_is(world_listener(&world, 30007)->tcp.items[0].targets[0].cluster->name, WEB));
     assert_non_null(world_listener(&world, 30008));
     assert_int_equal(world_count(&world, DIAG_NODEPORT_CONFLICT), 1);
     world_fini(&world);

@@ -302,8 +302,7 @@ void proxy_describe_listeners(const struct proxy *proxy, struct buf *out)
             continue;
         char text[ADDRESS_TEXT_MAX];
         size_t len = address_format(&sets[i].bound, text);
-        buf_printf(out, "%s%s %.*s", separator, sets[i].kind == LISTENER_HTTP ? "http" : "tcp",
-                   (int)len, text);
+        buf_printf(out, "%s%s %.*s", separator, listener_kind_word(sets[i].kind), (int)len, text);
         separator = ", ";
     }
 }

@@ -249,10 +249,13 @@ static inline struct snapshot *build(struct gate *gate, const struct address *en
         builder_add_endpoint(builder, cluster, endpoint, 1);
         *target = (struct target){.cluster = cluster, .weight = 1};
         if (gate->kind == LISTENER_TCP)
-            builder_listener_set_cluster(listener, cluster);
+            builder_add_tcp_route(
+                listener,
+                &(struct tcp_route){.n_targets = 1, .targets = target, .total_weight = 1});
     }
     if (gate->kind == LISTENER_HTTP) {
-        struct builder_vhost *vhost = builder_vhost(listener, STR("a.example"), false);
+        struct builder_vhost *vhost =
+            builder_vhost(builder_listener_hosts(listener), STR("a.example"), false);
         struct route route = {.path_kind = PATH_PREFIX_STRING,
                               .path = STR("/"),
                               .action = gate->has_no_cluster ? ROUTE_RESPOND : ROUTE_FORWARD,

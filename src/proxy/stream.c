@@ -273,7 +273,9 @@ void stream_begin_tcp(struct stream *stream, struct downstream *down,
     begin(stream, down);
     stream->is_tcp = true;
     stream->listener = listener;
-    stream->cluster = listener->cluster;
+    if (listener->tcp.n > 0)
+        stream->target = tcp_route_pick_target(listener->tcp.items, worker_random(down->worker));
+    stream->cluster = stream->target ? stream->target->cluster : NULL;
     stream->body = NULL;
     stream->step = STEP_connect;
     stream->on_fresh = true; // a session's connection is its own

@@ -168,7 +168,7 @@ enum step_result stream_step_route(struct stream *stream)
                                 .scheme = STR("http"),
                                 .authority = req->authority,
                                 .headers = &req->headers};
-    const struct vhost *vhost = host_table_find(stream->listener->hosts, stream->host);
+    const struct vhost *vhost = host_table_find(stream->listener->hosts.table, stream->host);
     stream->route = vhost ? vhost_find_route(vhost, &view) : NULL;
     if (!stream->route) {
         stream_reply(stream, 404, FLAG_BIT(NR), STR("route_not_found"), STR("no route matches"));

@@ -26,12 +26,9 @@ void builder_destroy(struct snapshot_builder *builder)
     for (uint32_t i = 0; i < builder->regexes.n; i++)
         registry_release_regex(builder->registry, builder->regexes.items[i]);
     free(builder->regexes.items);
-    size_t cursor = 0;
-    struct str key;
-    void *listener;
-    while (map_next(builder->listeners, &cursor, &key, &listener)) {
-        map_destroy(((struct builder_listener *)listener)->vhosts[0]);
-        map_destroy(((struct builder_listener *)listener)->vhosts[1]);
+    for (struct builder_hosts *hosts = builder->hosts; hosts; hosts = hosts->next) {
+        map_destroy(hosts->vhosts[0]);
+        map_destroy(hosts->vhosts[1]);
     }
     map_destroy(builder->listeners);
     map_destroy(builder->clusters);
@@ -123,12 +120,12 @@ struct builder_listener *builder_listener(struct snapshot_builder *builder, enum
         return listener->listener.kind == kind ? listener : NULL;
     listener = ARENA_NEW(builder->scratch, struct builder_listener);
     listener->builder = builder;
-    listener->vhosts[0] = map_create();
-    listener->vhosts[1] = map_create();
+    if (kind != LISTENER_TCP)
+        listener->hosts = builder_hosts(builder);
     char text[ADDRESS_TEXT_MAX];
     address_format(bind, text);
     listener->listener = (struct listener){
-        .name = arena_printf(builder->arena, "%s %s", kind == LISTENER_HTTP ? "http" : "tcp", text),
+        .name = arena_printf(builder->arena, "%s %s", listener_kind_word(kind), text),
         .kind = kind,
         .bind = *bind,
         .port = port,
@@ -139,22 +136,87 @@ struct builder_listener *builder_listener(struct snapshot_builder *builder, enum
     return listener;
 }
 
-void builder_listener_set_cluster(struct builder_listener *listener, struct cluster *cluster)
+static void add_tcp_route(struct snapshot_builder *builder, struct added_tcp_routes *routes,
+                          const struct tcp_route *route)
 {
-    listener->listener.cluster = cluster;
+    routes->items =
+        grow(builder->scratch, routes->items, routes->n, &routes->cap, sizeof(*routes->items));
+    routes->items[routes->n++] = *route;
 }
 
-struct builder_vhost *builder_vhost(struct builder_listener *listener, struct str name,
-                                    bool is_one_label)
+void builder_add_tcp_route(struct builder_listener *listener, const struct tcp_route *route)
+{
+    CHECK(listener->listener.kind == LISTENER_TCP);
+    add_tcp_route(listener->builder, &listener->tcp, route);
+}
+
+void builder_listener_accept_proxy(struct builder_listener *listener)
+{
+    listener->listener.accepts_proxy = true;
+}
+
+struct builder_hosts *builder_hosts(struct snapshot_builder *builder)
+{
+    struct builder_hosts *hosts = ARENA_NEW(builder->scratch, struct builder_hosts);
+    hosts->builder = builder;
+    hosts->vhosts[0] = map_create();
+    hosts->vhosts[1] = map_create();
+    hosts->next = builder->hosts;
+    builder->hosts = hosts;
+    return hosts;
+}
+
+struct builder_hosts *builder_listener_hosts(struct builder_listener *listener)
+{
+    CHECK(listener->listener.kind == LISTENER_HTTP);
+    return listener->hosts;
+}
+
+struct builder_chain *builder_chain(struct builder_listener *listener,
+                                    const struct filter_chain *chain, struct builder_hosts *hosts)
+{
+    struct snapshot_builder *builder = listener->builder;
+    CHECK(listener->listener.kind == LISTENER_TLS && chain->is_http == (hosts != NULL));
+    struct builder_chain *added = ARENA_NEW(builder->scratch, struct builder_chain);
+    added->listener = listener;
+    added->chain = *chain;
+    added->chain.name = arena_str(builder->arena, chain->name);
+    added->chain.origin = arena_str(builder->arena, chain->origin);
+    added->hosts = hosts;
+    return added;
+}
+
+void builder_chain_add_tcp_route(struct builder_chain *chain, const struct tcp_route *route)
+{
+    CHECK(!chain->chain.is_http);
+    add_tcp_route(chain->listener->builder, &chain->tcp, route);
+}
+
+struct builder_chain *builder_chain_add_name(struct builder_chain *chain, struct str name,
+                                             bool is_one_label)
+{
+    struct builder_vhost *vhost = builder_vhost(chain->listener->hosts, name, is_one_label);
+    if (vhost->chain)
+        return vhost->chain;
+    vhost->chain = chain;
+    return NULL;
+}
+
+const struct filter_chain *builder_chain_facts(const struct builder_chain *chain)
+{
+    return &chain->chain;
+}
+
+struct builder_vhost *builder_vhost(struct builder_hosts *hosts, struct str name, bool is_one_label)
 {
     is_one_label = is_one_label && str_has_prefix(name, STR("*."));
-    struct map *vhosts = listener->vhosts[is_one_label];
+    struct map *vhosts = hosts->vhosts[is_one_label];
     struct builder_vhost *vhost = map_find(vhosts, name);
     if (vhost)
         return vhost;
-    struct arena *scratch = listener->builder->scratch;
+    struct arena *scratch = hosts->builder->scratch;
     vhost = ARENA_NEW(scratch, struct builder_vhost);
-    vhost->builder = listener->builder;
+    vhost->builder = hosts->builder;
     vhost->name = arena_str(scratch, name);
     vhost->is_one_label = is_one_label;
     map_put(vhosts, vhost->name, vhost);

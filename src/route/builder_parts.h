@@ -34,23 +34,46 @@ struct builder_vhost {
     struct snapshot_builder *builder;
     struct str name;
     bool is_one_label;
+    struct builder_chain *chain; // in a table of SNI names
     struct route **routes;
     uint32_t n_routes, cap;
+};
+
+struct builder_hosts {
+    struct snapshot_builder *builder;
+    struct builder_hosts *next;      // of the builder
+    struct map *vhosts[2];           // by is_one_label: name -> struct builder_vhost
+    const struct http_hosts *sealed; // NULL: not yet
+};
+
+struct added_tcp_routes { // in the scratch arena
+    struct tcp_route *items;
+    uint32_t n, cap;
+};
+
+struct builder_chain {
+    struct builder_listener *listener;
+    struct filter_chain chain;
+    struct builder_hosts *hosts;       // HTTP
+    struct added_tcp_routes tcp;       // else
+    const struct filter_chain *sealed; // NULL: not yet
 };
 
 struct builder_listener {
     struct snapshot_builder *builder;
     struct listener listener;
-    struct map *vhosts[2]; // by is_one_label: name -> struct builder_vhost
+    struct builder_hosts *hosts; // HTTP: virtual hosts; TLS: SNI names
+    struct added_tcp_routes tcp; // TCP
 };
 
 struct snapshot_builder {
     struct registry *registry;
-    struct arena *arena;        // becomes the snapshot's
-    struct arena *scratch;      // dies with the builder
-    struct map *clusters;       // name -> struct cluster_cell
-    struct map *listeners;      // canonical bind -> struct builder_listener
-    struct cluster_cell *cells; // free ones of the newest slab
+    struct arena *arena;         // becomes the snapshot's
+    struct arena *scratch;       // dies with the builder
+    struct map *clusters;        // name -> struct cluster_cell
+    struct map *listeners;       // canonical bind -> struct builder_listener
+    struct builder_hosts *hosts; // all that were made
+    struct cluster_cell *cells;  // free ones of the newest slab
     uint32_t n_cells, next_slab;
     struct regex_holds regexes; // heap until sealed
 };

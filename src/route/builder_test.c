@@ -95,6 +95,30 @@ static void test_clusters_that_share_an_address_share_its_slot(void **state)
     registry_destroy(registry);
 }
 
+static void test_another_transport_is_another_slot(void **state)
+{
+    struct registry *registry = registry_create();
+    struct snapshot_builder *builder = builder_create(registry);
+    struct cluster *plain = add_cluster(builder, "a", "10.0.0.1:80");
+    struct cluster *headed = add_cluster(builder, "b", "10.0.0.1:80");
+    headed->proxy_protocol = 1;
+    struct cluster *headed_v2 = add_cluster(builder, "c", "10.0.0.1:80");
+    headed_v2->proxy_protocol = 2;
+    struct cluster *http2 = add_cluster(builder, "d", "10.0.0.1:80");
+    http2->protocol = CLUSTER_HTTP2;
+    struct cluster *same = add_cluster(builder, "e", "10.0.0.1:80");
+    same->proxy_protocol = 2;
+    struct snapshot *snapshot = builder_seal(&builder, 1);
+    assert_int_equal(snapshot->n_endpoint_slots, 4);
+    assert_int_equal(same->endpoints[0].slot, headed_v2->endpoints[0].slot);
+    assert_int_not_equal(plain->endpoints[0].slot, headed->endpoints[0].slot);
+    assert_int_not_equal(headed->endpoints[0].slot, headed_v2->endpoints[0].slot);
+    assert_int_not_equal(plain->endpoints[0].slot, http2->endpoints[0].slot);
+    assert_int_equal(plain->endpoints_hash, http2->endpoints_hash); // of addresses alone
+    snapshot_destroy(snapshot);
+    registry_destroy(registry);
+}
+
 static void test_slots_outlive_a_snapshot_but_not_their_last_holder(void **state)
 {
     struct registry *registry = registry_create();
@@ -142,15 +166,57 @@ static void test_listeners_conflict_by_bind_alone(void **state)
     struct builder_listener *any_81 = builder_listener(builder, LISTENER_TCP, &any, 81, STR("x"));
     assert_non_null(any_81);
     assert_ptr_not_equal(any_80, any_81);
-    builder_listener_set_cluster(any_81, add_cluster(builder, "c", NULL));
+    struct target target = {.cluster = add_cluster(builder, "c", NULL), .weight = 1};
+    builder_add_tcp_route(
+        any_81, &(struct tcp_route){
+                    .name = STR("t"), .n_targets = 1, .targets = &target, .total_weight = 1});
     struct snapshot *snapshot = builder_seal(&builder, 1);
     assert_int_equal(snapshot->n_listeners, 3);
     assert_true(str_is(snapshot->listeners[0].name, "http 0.0.0.0:0"));
     assert_true(str_is(snapshot->listeners[1].name, "tcp 0.0.0.0:0"));
-    assert_ptr_equal(snapshot->listeners[1].cluster, snapshot->clusters[0]);
-    assert_null(snapshot->listeners[1].hosts);
+    assert_int_equal(snapshot->listeners[1].tcp.n, 1);
+    target.cluster = NULL; // the route has a copy
+    const struct tcp_route *tcp = snapshot->listeners[1].tcp.items;
+    assert_ptr_equal(tcp_route_pick_target(tcp, 1)->cluster, snapshot->clusters[0]);
+    assert_null(snapshot->listeners[1].hosts.table);
     assert_true(str_is(snapshot->listeners[2].origin, "first"));
     assert_int_equal(snapshot->listeners[2].port, 80);
+    snapshot_destroy(snapshot);
+    registry_destroy(registry);
+}
+
+static void test_a_name_leads_to_one_chain(void **state)
+{
+    struct registry *registry = registry_create();
+    struct snapshot_builder *builder = builder_create(registry);
+    struct address bind = fixture_address("0.0.0.0:443");
+    struct builder_listener *listener =
+        builder_listener(builder, LISTENER_TLS, &bind, 443, STR("x"));
+    struct builder_chain *a =
+        builder_chain(listener, &(struct filter_chain){.name = STR("a")}, NULL);
+    struct builder_chain *b =
+        builder_chain(listener, &(struct filter_chain){.name = STR("b")}, NULL);
+    assert_null(builder_chain_add_name(a, STR("*.x.org"), false));
+    assert_null(builder_chain_add_name(a, STR("x.org"), false));
+    assert_null(builder_chain_add_name(b, STR("*.x.org"), true)); // narrower
+    assert_ptr_equal(builder_chain_add_name(b, STR("x.org"), true), a);
+    assert_true(str_is(builder_chain_facts(a)->name, "a"));
+    struct snapshot *snapshot = builder_seal(&builder, 1);
+    const struct listener *sealed = snapshot->listeners;
+    assert_true(str_is(sealed->name, "https 0.0.0.0:443"));
+    assert_int_equal(sealed->n_sni_names, 3);
+    static const struct {
+        const char *name, *chain;
+    } rows[] = {{"x.org", "a"}, {"w.x.org", "b"}, {"v.w.x.org", "a"}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct vhost *found = host_table_find(sealed->sni, str_of(rows[i].name));
+        assert_non_null(found);
+        assert_true(str_is(found->chain->name, rows[i].chain));
+        assert_int_equal(found->n_routes, 0);
+    }
+    assert_null(host_table_find(sealed->sni, STR("y.org")));
+    assert_ptr_equal(host_table_find(sealed->sni, STR("x.org"))->chain,
+                     host_table_find(sealed->sni, STR("v.w.x.org"))->chain);
     snapshot_destroy(snapshot);
     registry_destroy(registry);
 }
@@ -163,7 +229,8 @@ static void test_routes_keep_their_order_and_their_targets(void **state)
     struct target *targets = ARENA_ARRAY(builder_arena(builder), struct target, 2);
     targets[0] = (struct target){.cluster = add_cluster(builder, "a", NULL), .weight = 1};
     targets[1] = (struct target){.cluster = add_cluster(builder, "b", NULL), .weight = 2};
-    struct builder_vhost *vhost = builder_vhost(listener, STR("x.org"), false);
+    struct builder_vhost *vhost =
+        builder_vhost(builder_listener_hosts(listener), STR("x.org"), false);
     for (unsigned n = 0; n < 7; n++) {
         char path[] = "/a";
         path[1] = (char)('a' + n);
@@ -174,9 +241,9 @@ static void test_routes_keep_their_order_and_their_targets(void **state)
                               .total_weight = 3};
         builder_add_route(vhost, &route)->timeout_ms = n;
     }
-    assert_ptr_equal(builder_vhost(listener, STR("x.org"), false), vhost);
+    assert_ptr_equal(builder_vhost(builder_listener_hosts(listener), STR("x.org"), false), vhost);
     struct snapshot *snapshot = builder_seal(&builder, 1);
-    const struct vhost *sealed = snapshot->listeners[0].vhosts[0];
+    const struct vhost *sealed = snapshot->listeners[0].hosts.vhosts[0];
     assert_int_equal(sealed->n_routes, 7);
     for (unsigned n = 0; n < 7; n++) {
         const struct route *route = sealed->routes[n];
@@ -220,7 +287,9 @@ static bool is_taken(const struct route *route)
         if (!freopen("/dev/null", "w", stderr))
             _exit(2);
         struct snapshot_builder *builder = builder_create(registry_create());
-        builder_add_route(builder_vhost(fixture_listener(builder), STR("a"), false), route);
+        builder_add_route(
+            builder_vhost(builder_listener_hosts(fixture_listener(builder)), STR("a"), false),
+            route);
         _exit(0);
     }
     int status;
@@ -277,6 +346,8 @@ int main(void)
         cmocka_unit_test(test_a_cluster_is_made_once),
         cmocka_unit_test(test_endpoints_are_sorted_and_counted_once),
         cmocka_unit_test(test_clusters_that_share_an_address_share_its_slot),
+        cmocka_unit_test(test_another_transport_is_another_slot),
+        cmocka_unit_test(test_a_name_leads_to_one_chain),
         cmocka_unit_test(test_slots_outlive_a_snapshot_but_not_their_last_holder),
         cmocka_unit_test(test_listeners_conflict_by_bind_alone),
         cmocka_unit_test(test_routes_keep_their_order_and_their_targets),

@@ -3,8 +3,11 @@
 // indented text or as JSON, so both say the same. Slots and times stay out: they differ from run to
 // run. Control thread.
 #include "base/check.h"
+#include "base/map.h"
 #include "route/balance.h"
 #include "route/match/match_types.h"
+#include <stdio.h>
+#include <stdlib.h>
 
 struct dump {
     struct buf *out;
@@ -284,13 +287,13 @@ static void dump_redirect(struct dump *dump, const struct redirect *redirect)
     put_flag_if(dump, "redirect_drops_query", redirect->drops_query);
 }
 
-static void dump_targets(struct dump *dump, const struct route *route)
+static void dump_targets(struct dump *dump, const struct target *targets, uint16_t n)
 {
     begin_list(dump, "targets");
-    for (uint32_t i = 0; i < route->n_targets; i++) {
-        const struct target *target = &route->targets[i];
+    for (uint16_t i = 0; i < n; i++) {
+        const struct target *target = &targets[i];
         begin_item(dump, "->", "cluster", target->cluster->name);
-        if (route->n_targets > 1)
+        if (n > 1)
             put_number(dump, "weight", target->weight);
         dump_ops(dump, "request_headers", "request", &target->request_ops);
         dump_ops(dump, "response_headers", "response", &target->response_ops);
@@ -318,7 +321,7 @@ static void dump_action(struct dump *dump, const struct route *route)
     put_number_if(dump, "timeout_ms", route->timeout_ms);
     put_number_if(dump, "body_bytes_max", route->body_bytes_max);
     if (route->action == ROUTE_FORWARD)
-        dump_targets(dump, route);
+        dump_targets(dump, route->targets, route->n_targets);
 }
 
 // ---- from listeners down ----
@@ -360,32 +363,182 @@ static void dump_vhost(struct dump *dump, const struct vhost *vhost)
     end_item(dump);
 }
 
+static void dump_hosts(struct dump *dump, const struct http_hosts *hosts)
+{
+    begin_list(dump, "hosts");
+    for (uint32_t i = 0; i < hosts->n_vhosts; i++)
+        dump_vhost(dump, hosts->vhosts[i]);
+    end_list(dump);
+}
+
+static void dump_destinations(struct dump *dump, const struct tcp_route *route)
+{
+    if (route->n_destinations == 0)
+        return;
+    begin_list(dump, "destinations");
+    for (uint16_t i = 0; i < route->n_destinations; i++) {
+        char ip[ADDRESS_TEXT_MAX], text[ADDRESS_TEXT_MAX + 8];
+        size_t len = address_format_ip(&route->destinations[i].base, ip);
+        int n = snprintf(text, sizeof(text), "%.*s/%u", (int)len, ip,
+                         (unsigned)route->destinations[i].bits);
+        put_word(dump, dump->is_json ? "" : "to", (struct str){text, (size_t)n});
+    }
+    end_list(dump);
+}
+
+static void dump_tcp_routes(struct dump *dump, const struct tcp_routes *routes)
+{
+    begin_list(dump, "tcp_routes");
+    for (uint32_t i = 0; i < routes->n; i++) {
+        const struct tcp_route *route = &routes->items[i];
+        begin_value(dump, dump->is_json ? "" : "tcp");
+        if (dump->is_json) {
+            buf_add_char(dump->out, '{');
+            dump->needs_comma = false;
+            put_number(dump, "rank", i);
+        } else {
+            buf_printf(dump->out, " %u", (unsigned)i);
+            end_value(dump);
+        }
+        dump->depth++;
+        put_word_if(dump, "from", route->origin);
+        put_word_if(dump, "name", route->name);
+        dump_destinations(dump, route);
+        dump_targets(dump, route->targets, route->n_targets);
+        end_item(dump);
+    }
+    end_list(dump);
+}
+
+// A TLS listener's names, by the chain that they lead to.
+struct chain_names {
+    struct map *first; // chain -> its first name
+    uint32_t *next;    // by name: the chain's next, UINT32_MAX: none
+    struct map *hosts; // tables written already -> name of the chain
+};
+
+static struct str pointer_key(const void *const *pointer)
+{
+    return (struct str){(const char *)pointer, sizeof(*pointer)};
+}
+
+static void dump_chain_names(struct dump *dump, const struct listener *listener,
+                             const struct chain_names *names, uint32_t first)
+{
+    begin_list(dump, "names");
+    for (uint32_t i = first; i != UINT32_MAX; i = names->next[i]) {
+        const struct vhost *name = listener->sni_names[i];
+        if (dump->is_json)
+            begin_item(dump, "", "name", name->name);
+        else
+            put_word(dump, name->is_one_label ? "sni (one label)" : "sni", name->name);
+        if (dump->is_json) {
+            put_flag_if(dump, "one_label", name->is_one_label);
+            end_item(dump);
+        }
+    }
+    end_list(dump);
+}
+
+static void dump_chain_hosts(struct dump *dump, const struct filter_chain *chain,
+                             struct chain_names *names)
+{
+    const struct filter_chain *same =
+        map_find(names->hosts, pointer_key((const void *const *)&chain->hosts));
+    if (same) {
+        put_word(dump, "hosts_of_chain", same->name);
+        return;
+    }
+    map_put(names->hosts, pointer_key((const void *const *)&chain->hosts),
+            (void *)(uintptr_t)chain);
+    dump_hosts(dump, chain->hosts);
+}
+
+static void dump_chain(struct dump *dump, const struct listener *listener,
+                       struct chain_names *names, uint32_t first)
+{
+    const struct filter_chain *chain = listener->sni_names[first]->chain;
+    begin_item(dump, "chain", "name", chain->name);
+    put_word_if(dump, "from", chain->origin);
+    dump_chain_names(dump, listener, names, first);
+    put_flag_if(dump, "tls_passes_through", chain->tls == NULL);
+    put_flag_if(dump, "strict_host", chain->is_strict);
+    put_flag_if(dump, "client_cert_to_upstream", chain->client_cert_forward == CLIENT_CERT_SET);
+    put_flag_if(dump, "ssl_client_headers", chain->passes_ingress_cert);
+    put_flag_if(dump, "ssl_client_cert_header", chain->client_cert_pem);
+    if (chain->is_http)
+        dump_chain_hosts(dump, chain, names);
+    else
+        dump_tcp_routes(dump, &chain->tcp);
+    end_item(dump);
+}
+
+// Chains stand in the order of their first names.
+static void dump_chains(struct dump *dump, const struct listener *listener)
+{
+    uint32_t n = listener->n_sni_names;
+    struct chain_names names = {
+        .first = map_create(), .next = malloc((n + 1) * sizeof(uint32_t)), .hosts = map_create()};
+    CHECK(names.next);
+    for (uint32_t i = n; i-- > 0;) {
+        struct str key = pointer_key((const void *const *)&listener->sni_names[i]->chain);
+        const struct vhost *const *after = map_find(names.first, key);
+        names.next[i] = after ? (uint32_t)(after - listener->sni_names) : UINT32_MAX;
+        map_put(names.first, key, (void *)(uintptr_t)&listener->sni_names[i]);
+    }
+    begin_list(dump, "chains");
+    for (uint32_t i = 0; i < n; i++) {
+        struct str key = pointer_key((const void *const *)&listener->sni_names[i]->chain);
+        if (map_find(names.first, key) == &listener->sni_names[i])
+            dump_chain(dump, listener, &names, i);
+    }
+    end_list(dump);
+    map_destroy(names.first);
+    map_destroy(names.hosts);
+    free(names.next);
+}
+
 static void dump_listener(struct dump *dump, const struct listener *listener)
 {
     begin_item(dump, "listener", "name", listener->name);
     put_number(dump, "port", listener->port);
     put_word_if(dump, "from", listener->origin);
-    if (listener->kind == LISTENER_TCP) {
-        if (listener->cluster)
-            put_word(dump, dump->is_json ? "cluster" : "->", listener->cluster->name);
-    } else {
-        begin_list(dump, "hosts");
-        for (uint32_t i = 0; i < listener->n_vhosts; i++)
-            dump_vhost(dump, listener->vhosts[i]);
-        end_list(dump);
+    put_flag_if(dump, "accepts_proxy_protocol", listener->accepts_proxy);
+    switch (listener->kind) {
+    case LISTENER_HTTP:
+        dump_hosts(dump, &listener->hosts);
+        break;
+    case LISTENER_TCP:
+        dump_tcp_routes(dump, &listener->tcp);
+        break;
+    case LISTENER_TLS:
+        dump_chains(dump, listener);
+        break;
     }
     end_item(dump);
 }
+
+static const char *const protocol_words[] = {
+    [CLUSTER_HTTP1] = "http1",
+    [CLUSTER_HTTP2] = "http2",
+    [CLUSTER_ALPN] = "alpn",
+    [CLUSTER_AS_CLIENT] = "as_client",
+};
 
 static void dump_cluster(struct dump *dump, const struct cluster *cluster)
 {
     begin_item(dump, "cluster", "name", cluster->name);
     put_word(dump, "balancer", str_of(balancer_name(cluster->balancer)));
+    if (cluster->protocol != CLUSTER_HTTP1)
+        put_word(dump, "protocol", str_of(protocol_words[cluster->protocol]));
+    put_flag_if(dump, "tls", cluster->tls != NULL);
+    put_number_if(dump, "proxy_protocol", cluster->proxy_protocol);
     put_flag_if(dump, "missing", cluster->is_missing);
     put_flag_if(dump, "protocol_not_served", cluster->is_unserved_protocol);
     put_number_if(dump, "connect_timeout_ms", cluster->connect_timeout_ms);
     put_number_if(dump, "idle_timeout_ms", cluster->idle_timeout_ms);
     put_number_if(dump, "requests_per_connection_max", cluster->requests_per_connection_max);
+    put_number_if(dump, "concurrent_streams_max", cluster->concurrent_streams_max);
     begin_list(dump, "endpoints");
     for (uint32_t i = 0; i < cluster->n_endpoints; i++) {
         begin_item(dump, "endpoint", "address", cluster->endpoints[i].text);

@@ -37,6 +37,43 @@ static struct header_ops one_op(struct arena *arena, enum header_op_kind kind, c
     return (struct header_ops){1, op};
 }
 
+static void add_tls_listener(struct snapshot_builder *builder, struct target *target)
+{
+    struct address bind = fixture_address("0.0.0.0:443");
+    struct builder_listener *listener =
+        builder_listener(builder, LISTENER_TLS, &bind, 443, STR("gateway.yaml:9:1 Gateway a/b"));
+    builder_listener_accept_proxy(listener);
+    struct builder_hosts *hosts = builder_hosts(builder);
+    builder_add_route(builder_vhost(hosts, STR("shop.org"), false),
+                      &(struct route){.action = ROUTE_RESPOND, .status = 200});
+    struct builder_chain *shop =
+        builder_chain(listener,
+                      &(struct filter_chain){.name = STR("shop"),
+                                             .is_http = true,
+                                             .is_strict = true,
+                                             .origin = STR("gateway.yaml:9:5 Gateway a/b")},
+                      hosts);
+    struct builder_chain *more = builder_chain(
+        listener, &(struct filter_chain){.name = STR("more"), .is_http = true}, hosts);
+    struct builder_chain *database =
+        builder_chain(listener, &(struct filter_chain){.name = STR("database")}, NULL);
+    assert_null(builder_chain_add_name(shop, STR("shop.org"), false));
+    assert_null(builder_chain_add_name(shop, STR("*.shop.org"), true));
+    assert_null(builder_chain_add_name(more, STR("more.org"), false));
+    assert_null(builder_chain_add_name(database, STR("db.org"), false));
+    struct subnet *subnets = ARENA_ARRAY(builder_arena(builder), struct subnet, 2);
+    subnets[0] = (struct subnet){fixture_address("10.0.0.0:0"), 8};
+    subnets[1] = (struct subnet){fixture_address("[fd00::]:0"), 64};
+    builder_chain_add_tcp_route(
+        database, &(struct tcp_route){.name = STR("db"),
+                                      .destinations = subnets,
+                                      .n_destinations = 2,
+                                      .n_targets = 1,
+                                      .targets = target,
+                                      .total_weight = 1,
+                                      .origin = STR("vs.yaml:3:1 VirtualService a/db")});
+}
+
 // One of everything that a snapshot can hold.
 static struct snapshot *make(struct registry *registry)
 {
@@ -55,9 +92,12 @@ static struct snapshot *make(struct registry *registry)
     gone->is_missing = true;
 
     struct address node_port = fixture_address("0.0.0.0:30007");
-    builder_listener_set_cluster(builder_listener(builder, LISTENER_TCP, &node_port, 30007,
-                                                  STR("svc.yaml:2:1 Service default/a")),
-                                 a);
+    struct target *whole = ARENA_NEW(arena, struct target);
+    *whole = (struct target){.cluster = a, .weight = 1};
+    builder_add_tcp_route(builder_listener(builder, LISTENER_TCP, &node_port, 30007,
+                                           STR("svc.yaml:2:1 Service default/a")),
+                          &(struct tcp_route){.n_targets = 1, .targets = whole, .total_weight = 1});
+    add_tls_listener(builder, whole);
 
     struct target *two = ARENA_ARRAY(arena, struct target, 2);
     two[0] = (struct target){
@@ -71,7 +111,8 @@ static struct snapshot *make(struct registry *registry)
     matches[0] = match_header_init(arena, STR("End-User"), jason);
     matches[1] =
         match_query_init(arena, STR("debug"), (struct string_matcher){.kind = STRING_IS_PRESENT});
-    struct builder_vhost *vhost = builder_vhost(listener, STR("x.org"), false);
+    struct builder_vhost *vhost =
+        builder_vhost(builder_listener_hosts(listener), STR("x.org"), false);
     builder_add_route(vhost,
                       &(struct route){.path_kind = PATH_PREFIX_STRING,
                                       .path = STR("/a"),
@@ -94,7 +135,7 @@ static struct snapshot *make(struct registry *registry)
                                              .redirect = redirect});
     struct target *lost = ARENA_NEW(arena, struct target);
     *lost = (struct target){.cluster = gone, .weight = 1};
-    vhost = builder_vhost(listener, STR("*.x.org"), true);
+    vhost = builder_vhost(builder_listener_hosts(listener), STR("*.x.org"), true);
     const struct regex *regex =
         builder_regex(builder, STR("^/r(.*)"), REGEX_IGNORE_CASE, NULL, 0, NULL);
     builder_add_route(vhost, &(struct route){.path_kind = PATH_REGEX,
@@ -143,10 +184,37 @@ static const char expected[] = "listener http 0.0.0.0:80\n"
                                "      redirect 308\n"
                                "      redirect_scheme \"https\"\n"
                                "      redirect_cuts_trailing_slash\n"
+                               "listener https 0.0.0.0:443\n"
+                               "  port 443\n"
+                               "  from gateway.yaml:9:1 Gateway a/b\n"
+                               "  accepts_proxy_protocol\n"
+                               "  chain shop\n"
+                               "    from gateway.yaml:9:5 Gateway a/b\n"
+                               "    sni (one label) *.shop.org\n"
+                               "    sni shop.org\n"
+                               "    tls_passes_through\n"
+                               "    strict_host\n"
+                               "    host shop.org\n"
+                               "      route 0 path any\n"
+                               "        respond 200\n"
+                               "  chain database\n"
+                               "    sni db.org\n"
+                               "    tls_passes_through\n"
+                               "    tcp 0\n"
+                               "      from vs.yaml:3:1 VirtualService a/db\n"
+                               "      name db\n"
+                               "      to 10.0.0.0/8\n"
+                               "      to fd00::/64\n"
+                               "      -> outbound|80||a.default.svc.cluster.local\n"
+                               "  chain more\n"
+                               "    sni more.org\n"
+                               "    tls_passes_through\n"
+                               "    hosts_of_chain shop\n"
                                "listener tcp 0.0.0.0:30007\n"
                                "  port 30007\n"
                                "  from svc.yaml:2:1 Service default/a\n"
-                               "  -> outbound|80||a.default.svc.cluster.local\n"
+                               "  tcp 0\n"
+                               "    -> outbound|80||a.default.svc.cluster.local\n"
                                "cluster outbound|80||a.default.svc.cluster.local\n"
                                "  balancer least-request\n"
                                "  endpoint [fd00::1]:8080\n"
@@ -222,7 +290,17 @@ static void test_the_json_says_the_same(void **state)
     check_scalar(route, "redirect", "308");
     check_scalar(route, "redirect_cuts_trailing_slash", "true");
     check_scalar(at(at(listener, "hosts", 0), "routes", 1), "body", "no\ncoffee");
-    check_scalar(at(root, "listeners", 1), "cluster", "outbound|80||a.default.svc.cluster.local");
+    const struct node *tcp = at(at(root, "listeners", 2), "tcp_routes", 0);
+    check_scalar(tcp, "rank", "0");
+    check_scalar(at(tcp, "targets", 0), "cluster", "outbound|80||a.default.svc.cluster.local");
+    const struct node *chain = at(at(root, "listeners", 1), "chains", 0);
+    check_scalar(chain, "name", "shop");
+    check_scalar(at(chain, "names", 0), "name", "*.shop.org");
+    check_scalar(at(chain, "names", 0), "one_label", "true");
+    check_scalar(at(at(chain, "hosts", 0), "routes", 0), "respond", "200");
+    tcp = at(at(at(root, "listeners", 1), "chains", 1), "tcp_routes", 0);
+    assert_true(str_is(at(tcp, "destinations", 1)->scalar, "fd00::/64"));
+    check_scalar(at(at(root, "listeners", 1), "chains", 2), "hosts_of_chain", "shop");
     check_scalar(at(at(root, "clusters", 1), "endpoints", 1), "weight", "3");
     check_scalar(at(root, "clusters", 2), "missing", "true");
     arena_destroy(arena);

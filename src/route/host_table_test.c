@@ -19,7 +19,8 @@ static struct snapshot *make(struct registry *registry, const struct name *names
     struct snapshot_builder *builder = builder_create(registry);
     struct builder_listener *listener = fixture_listener(builder);
     for (size_t i = 0; i < n; i++)
-        builder_vhost(listener, str_of(names[i].name), names[i].is_one_label);
+        builder_vhost(builder_listener_hosts(listener), str_of(names[i].name),
+                      names[i].is_one_label);
     return builder_seal(&builder, 1);
 }
 
@@ -56,9 +57,9 @@ static void test_the_most_specific_name_wins(void **state)
     struct registry *registry = registry_create();
     struct snapshot *snapshot = make(registry, names, sizeof(names) / sizeof(names[0]));
     const struct listener *listener = &snapshot->listeners[0];
-    assert_int_equal(listener->n_vhosts, 7);
+    assert_int_equal(listener->hosts.n_vhosts, 7);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        const struct vhost *found = host_table_find(listener->hosts, str_of(cases[i].host));
+        const struct vhost *found = host_table_find(listener->hosts.table, str_of(cases[i].host));
         bool is_one_label = cases[i].expected[0] == '1';
         assert_non_null(found);
         if (!str_is(found->name, cases[i].expected + is_one_label) ||
@@ -74,10 +75,10 @@ static void test_no_catch_all_finds_nothing(void **state)
     static const struct name names[] = {{"foo.com", false}};
     struct registry *registry = registry_create();
     struct snapshot *snapshot = make(registry, names, 1);
-    assert_null(host_table_find(snapshot->listeners[0].hosts, STR("bar.com")));
+    assert_null(host_table_find(snapshot->listeners[0].hosts.table, STR("bar.com")));
     snapshot_destroy(snapshot);
     snapshot = make(registry, names, 0);
-    assert_null(host_table_find(snapshot->listeners[0].hosts, STR("foo.com")));
+    assert_null(host_table_find(snapshot->listeners[0].hosts.table, STR("foo.com")));
     snapshot_destroy(snapshot);
     registry_destroy(registry);
 }
@@ -88,7 +89,7 @@ static void test_virtual_hosts_begin_at_cache_lines(void **state)
     struct registry *registry = registry_create();
     struct snapshot *snapshot = make(registry, names, 3);
     for (uint32_t i = 0; i < 3; i++)
-        assert_int_equal((uintptr_t)snapshot->listeners[0].vhosts[i] % VHOST_UNIT, 0);
+        assert_int_equal((uintptr_t)snapshot->listeners[0].hosts.vhosts[i] % VHOST_UNIT, 0);
     snapshot_destroy(snapshot);
     registry_destroy(registry);
 }
@@ -114,10 +115,10 @@ static const struct vhost *find_naively(const struct listener *listener, struct 
 {
     const struct vhost *best = NULL;
     unsigned best_rank = 0;
-    for (uint32_t i = 0; i < listener->n_vhosts; i++) {
-        unsigned rank = specificity(listener->vhosts[i], host);
+    for (uint32_t i = 0; i < listener->hosts.n_vhosts; i++) {
+        unsigned rank = specificity(listener->hosts.vhosts[i], host);
         if (rank > best_rank) {
-            best = listener->vhosts[i];
+            best = listener->hosts.vhosts[i];
             best_rank = rank;
         }
     }
@@ -156,7 +157,7 @@ static void test_random_hosts_agree_with_the_naive_twin(void **state)
         for (int i = 0; i < 200; i++) {
             char host[64];
             struct str text = {host, random_host(host, false)};
-            const struct vhost *found = host_table_find(listener->hosts, text);
+            const struct vhost *found = host_table_find(listener->hosts.table, text);
             if (found != find_naively(listener, text))
                 fail_msg("%.*s", STR_ARG(text));
             n_found += found != NULL;

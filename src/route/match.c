@@ -41,17 +41,28 @@ static uint64_t mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
-const struct target *route_pick_target(const struct route *route, uint64_t random)
+static const struct target *draw(const struct target *targets, uint16_t n, uint32_t total_weight,
+                                 uint64_t random)
 {
-    if (route->total_weight == 0)
+    if (total_weight == 0)
         return NULL;
-    if (route->n_targets == 1)
-        return route->targets;
-    uint32_t drawn = (uint32_t)(((mix(random) >> 32) * route->total_weight) >> 32);
-    const struct target *target = route->targets;
+    if (n == 1)
+        return targets;
+    uint32_t drawn = (uint32_t)(((mix(random) >> 32) * total_weight) >> 32);
+    const struct target *target = targets;
     while (drawn >= target->weight)
         drawn -= target++->weight;
     return target;
+}
+
+const struct target *route_pick_target(const struct route *route, uint64_t random)
+{
+    return draw(route->targets, route->n_targets, route->total_weight, random);
+}
+
+const struct target *tcp_route_pick_target(const struct tcp_route *route, uint64_t random)
+{
+    return draw(route->targets, route->n_targets, route->total_weight, random);
 }
 
 bool string_matcher_eval(const struct string_matcher *matcher, struct str value)

@@ -19,5 +19,6 @@ const struct route *vhost_find_route(const struct vhost *vhost, const struct req
 
 // Draws a target by weight. `random` is any 64-bit number. NULL: all weights are 0.
 const struct target *route_pick_target(const struct route *route, uint64_t random);
+const struct target *tcp_route_pick_target(const struct tcp_route *route, uint64_t random);
 
 bool string_matcher_eval(const struct string_matcher *matcher, struct str value);

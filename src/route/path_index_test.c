@@ -21,7 +21,8 @@ static void open_bench(struct bench *bench)
 {
     bench->registry = registry_create();
     bench->builder = builder_create(bench->registry);
-    bench->vhost = builder_vhost(fixture_listener(bench->builder), STR("*"), false);
+    bench->vhost =
+        builder_vhost(builder_listener_hosts(fixture_listener(bench->builder)), STR("*"), false);
 }
 
 static void add(struct bench *bench, enum path_kind kind, const char *path, bool ignore_case)
@@ -38,7 +39,7 @@ static void add(struct bench *bench, enum path_kind kind, const char *path, bool
 static const struct vhost *seal(struct bench *bench)
 {
     bench->snapshot = builder_seal(&bench->builder, 1);
-    return bench->snapshot->listeners[0].vhosts[0];
+    return bench->snapshot->listeners[0].hosts.vhosts[0];
 }
 
 static void close_bench(struct bench *bench)

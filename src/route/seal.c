@@ -80,11 +80,33 @@ static uint32_t sort_endpoints(struct added_endpoint *added, uint32_t n)
     return kept;
 }
 
+struct endpoint_key {
+    char address[ADDRESS_KEY_MAX];
+    char transport[sizeof(struct tls_context *) + 2];
+};
+
+// The address and how connections to it are opened: what one cluster left open another may take
+// only if it would have opened it in the same way. A context is named by where it lies: whoever
+// holds the slot holds the context, so nothing else can come to lie there meanwhile.
+static struct str endpoint_key(struct endpoint_key *key, size_t address_len,
+                               const struct cluster *cluster)
+{
+    if (!cluster->tls && !cluster->proxy_protocol && cluster->protocol == CLUSTER_HTTP1)
+        return (struct str){key->address, address_len};
+    char *at = key->address + address_len;
+    at = mempcpy(at, &cluster->tls, sizeof(cluster->tls));
+    *at++ = (char)cluster->proxy_protocol;
+    *at++ = (char)cluster->protocol;
+    return (struct str){key->address, (size_t)(at - key->address)};
+}
+
 static void seal_endpoint(struct seal *seal, struct cluster *cluster, struct endpoint *endpoint,
                           const struct added_endpoint *added)
 {
-    char key_bytes[ADDRESS_KEY_MAX], text[ADDRESS_TEXT_MAX];
-    struct str key = address_key(&added->address, 0, 0, key_bytes);
+    struct endpoint_key bytes;
+    char text[ADDRESS_TEXT_MAX];
+    struct str address = address_key(&added->address, 0, 0, bytes.address);
+    struct str key = endpoint_key(&bytes, address.len, cluster);
     uint64_t identity;
     endpoint->address = added->address;
     endpoint->weight = added->weight;
@@ -94,7 +116,7 @@ static void seal_endpoint(struct seal *seal, struct cluster *cluster, struct end
     set_identity(&seal->endpoint_identities, endpoint->slot, identity);
     cluster->total_weight += added->weight;
     cluster->endpoints_hash =
-        (uint32_t)hash_seeded(key.ptr, key.len, cluster->endpoints_hash + added->weight);
+        (uint32_t)hash_seeded(address.ptr, address.len, cluster->endpoints_hash + added->weight);
 }
 
 static void seal_cluster(struct seal *seal, struct cluster_cell *cell)
@@ -141,6 +163,8 @@ static void seal_clusters(struct seal *seal)
 }
 
 // ---- virtual hosts ----
+
+static const struct filter_chain *seal_chain(struct seal *seal, struct builder_chain *from);
 
 // The order of things in a virtual host's run of memory, first to measure and then to fill it.
 // Everything that a request with one route looks at lies in a few neighbouring lines.
@@ -203,6 +227,7 @@ static struct vhost *seal_vhost(struct seal *seal, const struct builder_vhost *f
         .routes = routes,
         .n_routes = from->n_routes,
         .is_one_label = from->is_one_label,
+        .chain = from->chain ? seal_chain(seal, from->chain) : NULL,
     };
     for (uint32_t i = 0; i < from->n_routes; i++) {
         struct route *route = (struct route *)body;
@@ -224,7 +249,7 @@ static struct vhost *seal_vhost(struct seal *seal, const struct builder_vhost *f
 }
 
 // By name; of one name the narrower, for one label, first.
-static struct named *sort_vhosts(struct seal *seal, struct builder_listener *from, uint32_t *ret_n)
+static struct named *sort_vhosts(struct seal *seal, struct builder_hosts *from, uint32_t *ret_n)
 {
     uint32_t n = (uint32_t)(map_count(from->vhosts[0]) + map_count(from->vhosts[1]));
     struct named *sorted = ARENA_ARRAY(seal->builder->scratch, struct named, n);
@@ -239,8 +264,10 @@ static struct named *sort_vhosts(struct seal *seal, struct builder_listener *fro
     return sorted;
 }
 
-static void seal_vhosts(struct seal *seal, struct listener *listener, struct builder_listener *from)
+static const struct http_hosts *seal_hosts(struct seal *seal, struct builder_hosts *from)
 {
+    if (from->sealed)
+        return from->sealed;
     uint32_t n;
     struct named *sorted = sort_vhosts(seal, from, &n);
     struct layout *layouts = ARENA_ARRAY(seal->builder->scratch, struct layout, n);
@@ -256,12 +283,44 @@ static void seal_vhosts(struct seal *seal, struct listener *listener, struct bui
         vhosts[i] = seal_vhost(seal, sorted[i].item, room, &layouts[i]);
         room += layouts[i].bytes;
     }
-    listener->vhosts = vhosts;
-    listener->n_vhosts = n;
-    listener->hosts = host_table_build(seal->arena, base, vhosts, n);
+    struct http_hosts *hosts = ARENA_NEW(seal->arena, struct http_hosts);
+    hosts->vhosts = vhosts;
+    hosts->n_vhosts = n;
+    hosts->table = host_table_build(seal->arena, base, vhosts, n);
+    from->sealed = hosts;
+    return hosts;
 }
 
-// ---- listeners ----
+// ---- TCP routes, chains, listeners ----
+
+static struct tcp_routes seal_tcp_routes(struct seal *seal, const struct added_tcp_routes *from)
+{
+    struct tcp_route *items = ARENA_ARRAY(seal->arena, struct tcp_route, from->n);
+    for (uint32_t i = 0; i < from->n; i++) {
+        struct tcp_route *route = &items[i];
+        *route = from->items[i];
+        route->name = arena_str(seal->arena, route->name);
+        route->origin = arena_str(seal->arena, route->origin);
+        route->destinations = arena_copy(seal->arena, route->destinations,
+                                         route->n_destinations * sizeof(*route->destinations));
+        route->targets =
+            arena_copy(seal->arena, route->targets, route->n_targets * sizeof(*route->targets));
+    }
+    return (struct tcp_routes){.items = items, .n = from->n};
+}
+
+static const struct filter_chain *seal_chain(struct seal *seal, struct builder_chain *from)
+{
+    if (from->sealed)
+        return from->sealed;
+    struct filter_chain *chain = arena_copy(seal->arena, &from->chain, sizeof(from->chain));
+    from->sealed = chain;
+    if (from->hosts)
+        chain->hosts = seal_hosts(seal, from->hosts);
+    else
+        chain->tcp = seal_tcp_routes(seal, &from->tcp);
+    return chain;
+}
 
 static int compare_listeners(const void *a, const void *b)
 {
@@ -280,8 +339,20 @@ static void seal_listener(struct seal *seal, struct listener *listener,
                                  (uint8_t)listener->kind, bytes);
     uint64_t identity;
     listener->slot = registry_acquire_slot(seal->registry, SLOT_LISTENER, key, &identity);
-    if (listener->kind == LISTENER_HTTP)
-        seal_vhosts(seal, listener, from);
+    const struct http_hosts *hosts = from->hosts ? seal_hosts(seal, from->hosts) : NULL;
+    switch (listener->kind) {
+    case LISTENER_HTTP:
+        listener->hosts = *hosts;
+        break;
+    case LISTENER_TCP:
+        listener->tcp = seal_tcp_routes(seal, &from->tcp);
+        break;
+    case LISTENER_TLS:
+        listener->sni = hosts->table;
+        listener->sni_names = hosts->vhosts;
+        listener->n_sni_names = hosts->n_vhosts;
+        break;
+    }
 }
 
 static void seal_listeners(struct seal *seal)

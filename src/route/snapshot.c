@@ -2,6 +2,13 @@
 #include "base/check.h"
 #include "route/builder_parts.h"
 
+const char *listener_kind_word(enum listener_kind kind)
+{
+    static const char *const words[] = {
+        [LISTENER_HTTP] = "http", [LISTENER_TCP] = "tcp", [LISTENER_TLS] = "https"};
+    return words[kind];
+}
+
 void snapshot_destroy(struct snapshot *snapshot)
 {
     if (!snapshot)

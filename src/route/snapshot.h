@@ -260,6 +260,8 @@ struct snapshot {
     void *released;            // registry's bookkeeping
 };
 
+const char *listener_kind_word(enum listener_kind kind); // "http", "tcp", "https"
+
 void snapshot_destroy(struct snapshot *snapshot); // control thread; NULL is fine
 void snapshot_dump(const struct snapshot *snapshot, struct buf *out);      // text, reproducible
 void snapshot_dump_json(const struct snapshot *snapshot, struct buf *out); // the same facts as JSON
