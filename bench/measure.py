@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the benchmarks measure with: processes pinned to a core, CPU by /proc, load by wrk."""
+"""What the benchmarks measure with: processes pinned to a core, CPU and memory by /proc."""
 import os
 import re
 import signal
@@ -37,6 +37,16 @@ def cpu_s(pid):
     return user * TICK_S, system * TICK_S
 
 
+def cpu_ns(pid):
+    """The same in nanoseconds, all threads; user and system are not told apart."""
+    total = 0
+    for one in tree(pid):
+        for task in os.listdir(f"/proc/{one}/task"):
+            with open(f"/proc/{one}/task/{task}/schedstat") as f:
+                total += int(f.read().split()[0])
+    return total
+
+
 def rss_bytes(pid):
     """Resident memory of the process tree, shared pages counted once a process (Rss)."""
     total = 0
@@ -70,50 +80,26 @@ class Process:
                 self.popen.wait()
 
 
-class Load:
-    """One run of wrk."""
-
-    def __init__(self, output):
-        requests = re.search(r"(\d+) requests in ([\d.]+)(m?s|m)", output)
-        if not requests:
-            raise RuntimeError("wrk said: " + output)
-        self.requests = int(requests.group(1))
-        errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)",
-                           output)
-        bad = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
-        self.errors = sum(int(n) for n in errors.groups()) if errors else 0
-        self.errors += int(bad.group(1)) if bad else 0
-
-
-def wrk(url, connections, seconds, core, script=None, headers=()):
-    command = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
-    for header in headers:
-        command += ["-H", header]
-    if script:
-        command += ["-s", script]
-    return Load(subprocess.run(command + [url], capture_output=True, text=True, check=True).stdout)
-
-
 class Sample:
-    """CPU per request of a program under one load, in microseconds."""
+    """What a unit of one load (a request, or a MiB) costs a program, in microseconds of CPU."""
 
-    def __init__(self, program, url, connections, seconds, core, **options):
-        before = cpu_s(program.pid)
-        load = wrk(url, connections, seconds, core, **options)
-        after = cpu_s(program.pid)
-        self.requests = load.requests
-        self.errors = load.errors
-        self.user_us = (after[0] - before[0]) * 1e6 / load.requests
-        self.system_us = (after[1] - before[1]) * 1e6 / load.requests
-        self.cpu_us = self.user_us + self.system_us
+    def __init__(self, program, load, seconds, core, unit="request"):
+        before, ns_before = cpu_s(program.pid), cpu_ns(program.pid)
+        done = load(program, seconds, core)
+        after, ns_after = cpu_s(program.pid), cpu_ns(program.pid)
+        units = done.units(unit)
+        self.load, self.errors = done, done.errors
+        self.user_us = (after[0] - before[0]) * 1e6 / units
+        self.system_us = (after[1] - before[1]) * 1e6 / units
+        self.cpu_us = (ns_after - ns_before) / 1e3 / units
 
 
 def median(samples, field="cpu_us"):
     return statistics.median(getattr(sample, field) for sample in samples)
 
 
-def system_calls(program, url, connections, core, **options):
-    """System calls per request, counted by the kernel's tracepoint; None where perf cannot."""
+def system_calls(program, load, seconds, core, unit="request"):
+    """System calls per unit, counted by the kernel's tracepoint; None where perf cannot."""
     threads = []
     for one in tree(program.pid):
         threads += os.listdir(f"/proc/{one}/task")
@@ -125,8 +111,8 @@ def system_calls(program, url, connections, core, **options):
         return None  # it ended at once: not permitted here
     except subprocess.TimeoutExpired:
         pass
-    load = wrk(url, connections, 2, core, **options)
+    done = load(program, seconds, core)
     counter.send_signal(signal.SIGINT)
     output = counter.communicate()[1]
     found = re.search(r"^(\d+),,raw_syscalls", output, re.M)
-    return int(found.group(1)) / load.requests if found else None
+    return int(found.group(1)) / done.units(unit) if found else None

@@ -12,7 +12,7 @@ run="curl python3 python3-httpbin python3-gunicorn"
 test="clang libclang-rt-dev llvm python3-pytest python3-websockets dnsmasq-base
       prometheus nghttp2-client nghttp2-server openssl python3-trustme python3-cryptography
       python3-h2 python3-httpx python3-grpcio python3-protobuf testssl.sh"
-bench="nginx haproxy wrk python3 nghttp2-client openssl"
+bench="nginx libnginx-mod-stream haproxy wrk python3 nghttp2-client openssl"
 fmt="clang-format"
 
 packages=""
