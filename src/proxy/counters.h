@@ -11,6 +11,9 @@
     X(CONNECTIONS, "sluicegate_downstream_connections_total", "counter", "Connections accepted from clients.") \
     X(CONNECTIONS_ACTIVE, "sluicegate_downstream_connections_active", "gauge", "Connections from clients that are open.") \
     X(CONNECTIONS_REFUSED, "sluicegate_downstream_connections_refused_total", "counter", "Connections closed at once because a limit was reached.") \
+    X(TLS_HANDSHAKES, "sluicegate_downstream_tls_handshakes_total", "counter", "TLS handshakes completed with clients.") \
+    X(TLS_HANDSHAKES_RESUMED, "sluicegate_downstream_tls_handshakes_resumed_total", "counter", "Those of them that resumed a session.") \
+    X(TLS_HANDSHAKE_FAILURES, "sluicegate_downstream_tls_handshake_failures_total", "counter", "TLS handshakes with clients that failed or were not completed in time.") \
     X(REQUESTS, "sluicegate_downstream_requests_total", "counter", "Requests begun.") \
     X(REQUESTS_ACTIVE, "sluicegate_requests_active", "gauge", "Requests in flight.") \
     X(PROTOCOL_ERRORS, "sluicegate_downstream_protocol_errors_total", "counter", "Requests refused because their framing or syntax was wrong.") \
@@ -56,7 +59,8 @@ enum cluster_counter { CLUSTER_COUNTERS(X) CLUSTER_COUNTER_COUNT };
 enum endpoint_counter { ENDPOINT_COUNTERS(X) ENDPOINT_COUNTER_COUNT };
 #undef X
 
-// Requests by class of the status sent downstream (sluicegate_requests_total{code_class}), 0: none sent.
+// Requests by class of the status sent downstream (sluicegate_requests_total{code_class}), 0: none
+// sent.
 enum { CODE_CLASSES = 6 }; // [0] none, [1] 1xx .. [5] 5xx
 
 // Latency (start of the request to the last byte out), upper bounds in ms; the last is +Inf.

@@ -2,10 +2,7 @@
 // A client's connection: idle, reading a head, busy with a stream, lingering. It owns its receive
 // buffer only while something is in it.
 #include "proxy/stream.h"
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 static const uint32_t events_watched = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
@@ -35,8 +32,7 @@ void downstream_drop_rx(struct downstream *down)
     down->scanned = 0;
 }
 
-// Makes room behind what is unread: moved to the front, or into a large buffer. false: full.
-static bool make_room(struct downstream *down)
+bool downstream_make_room(struct downstream *down)
 {
     struct worker *worker = down->worker;
     if (!down->rx) {
@@ -130,6 +126,7 @@ bool downstream_flush(struct downstream *down)
 static void go_idle(struct downstream *down)
 {
     downstream_drop_rx(down);
+    sock_rest(&down->sock);
     down->state = DOWN_IDLE;
     arm(down, proxy_get_options(down->worker->proxy)->keepalive_timeout_ms);
 }
@@ -144,10 +141,12 @@ void downstream_close(struct downstream *down)
     }
     timer_disarm(&worker->loop.wheel, &down->timer);
     loop_forget(&worker->loop, &down->sock.watch);
-    close(down->sock.watch.fd);
+    sock_close(&down->sock);
+    downstream_drop_greeting(down);
     downstream_drop_rx(down);
+    free(down->sni);
     free(down->tx);
-    down->tx = NULL;
+    down->sni = down->tx = NULL;
     list_remove(&down->node);
     list_push_back(&worker->closed, &down->node); // freed at the end of the turn
     down->state = DOWN_CLOSED;
@@ -160,6 +159,14 @@ void downstream_reset(struct downstream *down)
 {
     struct linger at_once = {.l_onoff = 1};
     setsockopt(down->sock.watch.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    downstream_close(down);
+}
+
+// Nothing is on its way: a client of TLS is told that this is the end and no cut.
+static void close_idle(struct downstream *down)
+{
+    if (down->sock.tls)
+        sock_end_sending(&down->sock);
     downstream_close(down);
 }
 
@@ -189,7 +196,7 @@ static void run_linger(struct downstream *down)
 // and a reset can overtake the answer (RFC 9112, 9.6).
 static void linger(struct downstream *down)
 {
-    shutdown(down->sock.watch.fd, SHUT_WR);
+    sock_end_sending(&down->sock);
     downstream_drop_rx(down);
     down->state = DOWN_LINGER;
     arm(down, proxy_get_options(down->worker->proxy)->linger_timeout_ms);
@@ -216,15 +223,22 @@ void downstream_stream_done(struct downstream *down, bool keep_alive)
 
 void downstream_drain(struct downstream *down)
 {
-    char byte;
     down->close_after = true;
-    if (down->state != DOWN_IDLE || recv(down->sock.watch.fd, &byte, 1, MSG_PEEK) > 0)
+    if (down->state != DOWN_IDLE || sock_has_unread(&down->sock))
         return; // a request is here: it is answered
     int64_t age_ms = (down->worker->loop.now_ns - down->accepted_ns) / 1000000;
     if (down->n_requests == 0 && age_ms < DRAIN_GRACE_MS)
         arm(down, (uint32_t)(DRAIN_GRACE_MS - age_ms)); // the first one is on its way
     else
-        downstream_close(down);
+        close_idle(down);
+}
+
+// Nothing came of what there was to read.
+static void go_back_to_idle(struct downstream *down)
+{
+    go_idle(down);
+    if (down->close_after)
+        downstream_drain(down);
 }
 
 // ---- heads ----
@@ -307,17 +321,17 @@ static void read_heads(struct downstream *down)
         }
         if (!down->sock.readable) {
             if (down->rx_off == down->rx_end)
-                go_idle(down);
+                go_back_to_idle(down);
             return;
         }
-        if (!make_room(down)) { // cannot be: the head limit is below the buffer's size
+        if (!downstream_make_room(down)) { // cannot be: the head limit is below the buffer's size
             downstream_close(down);
             return;
         }
         ssize_t n = sock_recv(&down->sock, down->rx + down->rx_end, down->rx_cap - down->rx_end);
         if (n == -EAGAIN) {
             if (down->rx_off == down->rx_end)
-                go_idle(down);
+                go_back_to_idle(down);
             return;
         }
         if (n <= 0) {
@@ -354,6 +368,9 @@ static void on_event(struct watch *watch, uint32_t events)
     struct downstream *down = LIST_ENTRY(watch, struct downstream, sock.watch);
     sock_note_events(&down->sock, events);
     switch (down->state) {
+    case DOWN_GREETING:
+        downstream_on_greeting(down);
+        return;
     case DOWN_IDLE:
         if (!down->sock.readable && !down->sock.failed)
             return; // writable: the news of the registration
@@ -372,6 +389,7 @@ static void on_event(struct watch *watch, uint32_t events)
     case DOWN_LINGER:
         run_linger(down);
         return;
+    case DOWN_H2:
     case DOWN_CLOSED:
         return;
     }
@@ -400,10 +418,16 @@ static void on_timer(struct timer *timer)
         else
             stream_on_idle(stream);
         return;
+    case DOWN_GREETING:
+        downstream_on_greeting_timeout(down);
+        return;
     case DOWN_IDLE:
+        close_idle(down);
+        return;
     case DOWN_LINGER:
         downstream_close(down);
         return;
+    case DOWN_H2: // its session has a timer of its own
     case DOWN_CLOSED:
         return;
     }
@@ -415,6 +439,31 @@ void downstream_progress(struct downstream *down, uint32_t timeout_ms)
     arm(down, is_grace ? HALF_CLOSE_GRACE_MS : timeout_ms);
 }
 
+// ---- beginning ----
+
+void downstream_begin_http(struct downstream *down)
+{
+    if (down->rx_off == down->rx_end && !down->sock.readable) {
+        go_back_to_idle(down);
+        return;
+    }
+    down->state = DOWN_HEAD;
+    down->head_begin_ns = 0;
+    read_heads(down);
+}
+
+void downstream_begin_tcp(struct downstream *down, const struct listener *listener,
+                          const struct tcp_routes *routes, struct str early)
+{
+    struct stream *stream = stream_create(down->worker);
+    down->is_tcp = true;
+    down->state = DOWN_BUSY;
+    down->stream = stream;
+    stream_begin_tcp(stream, down, listener, routes, early);
+    downstream_drop_rx(down);
+    stream_drive(stream);
+}
+
 void downstream_accept(struct worker *worker, const struct listener *listener, int fd,
                        const struct address *remote)
 {
@@ -424,15 +473,15 @@ void downstream_accept(struct worker *worker, const struct listener *listener, i
                                 .accepted_ns = worker->loop.now_ns,
                                 .accepted_wall_ns = worker->loop.wall_ns,
                                 .id = worker->next_id++,
-                                .remote = *remote};
+                                .remote = *remote,
+                                .peer = *remote};
     down->sock.watch = (struct watch){.on_event = on_event, .fd = fd};
     down->sock.writable = true;
     struct sockaddr_storage local;
     socklen_t len = sizeof local;
     if (getsockname(fd, (struct sockaddr *)&local, &len) == 0)
         address_from_sockaddr((struct sockaddr *)&local, &down->local);
-    int one = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    down->own = down->local;
     timer_init(&down->timer, on_timer);
     list_push_back(&worker->downstreams, &down->node);
     worker->n_downstreams++;
@@ -441,19 +490,16 @@ void downstream_accept(struct worker *worker, const struct listener *listener, i
     int error = loop_add(&worker->loop, &down->sock.watch, events_watched);
     if (error < 0) {
         downstream_close(down);
-        return;
+    } else if (listener->accepts_proxy || listener->kind == LISTENER_TLS) {
+        down->state = DOWN_GREETING;
+        arm(down, GREETING_TIMEOUT_MS);
+        downstream_greet(down, listener);
+    } else if (listener->kind == LISTENER_TCP) {
+        downstream_begin_tcp(down, listener, &listener->tcp, STR_NONE);
+    } else {
+        down->state = DOWN_IDLE;
+        arm(down, proxy_get_options(worker->proxy)->keepalive_timeout_ms);
     }
-    if (listener->kind == LISTENER_TCP) {
-        down->is_tcp = true;
-        down->state = DOWN_BUSY;
-        struct stream *stream = stream_create(worker);
-        down->stream = stream;
-        stream_begin_tcp(stream, down, listener);
-        stream_drive(stream);
-        return;
-    }
-    down->state = DOWN_IDLE;
-    arm(down, proxy_get_options(worker->proxy)->keepalive_timeout_ms);
 }
 
 void downstream_free_closed(struct worker *worker)

@@ -2,10 +2,16 @@
 #include "proxy/worker.h"
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
+
+// Most socks are plain.
+#define HAS_TLS(sock) __builtin_expect((sock)->tls != NULL, 0)
 
 ssize_t sock_recv(struct sock *sock, void *data, size_t cap)
 {
     ssize_t n;
+    if (HAS_TLS(sock))
+        return sock_tls_recv(sock, data, cap);
     do
         n = recv(sock->watch.fd, data, cap, 0);
     while (n < 0 && errno == EINTR);
@@ -46,6 +52,8 @@ static ssize_t note_sent(struct sock *sock, ssize_t n, size_t wanted)
 ssize_t sock_send(struct sock *sock, const void *data, size_t len)
 {
     ssize_t n;
+    if (HAS_TLS(sock))
+        return sock_tls_send2(sock, (struct str){data, len}, STR_NONE);
     do
         n = send(sock->watch.fd, data, len, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
@@ -54,6 +62,8 @@ ssize_t sock_send(struct sock *sock, const void *data, size_t len)
 
 ssize_t sock_send2(struct sock *sock, struct str first, struct str second)
 {
+    if (HAS_TLS(sock))
+        return sock_tls_send2(sock, first, second);
     struct iovec parts[2] = {{(void *)(uintptr_t)first.ptr, first.len},
                              {(void *)(uintptr_t)second.ptr, second.len}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
@@ -66,6 +76,10 @@ ssize_t sock_send2(struct sock *sock, struct str first, struct str second)
 
 void sock_note_events(struct sock *sock, uint32_t events)
 {
+    if (HAS_TLS(sock)) {
+        sock_tls_note_events(sock, events);
+        return;
+    }
     if (events & EPOLLIN)
         sock->readable = true;
     if (events & EPOLLOUT)
@@ -76,4 +90,37 @@ void sock_note_events(struct sock *sock, uint32_t events)
     }
     if (events & EPOLLERR)
         sock->failed = true;
+}
+
+void sock_rest(struct sock *sock)
+{
+    if (HAS_TLS(sock))
+        sock_tls_rest(sock);
+}
+
+bool sock_is_flushed(const struct sock *sock)
+{
+    return !HAS_TLS(sock) || sock_tls_is_flushed(sock);
+}
+
+bool sock_has_unread(const struct sock *sock)
+{
+    char byte;
+    return (sock->tls && tls_has_pending(sock_tls_conn(sock))) ||
+           recv(sock->watch.fd, &byte, 1, MSG_PEEK) > 0;
+}
+
+void sock_end_sending(struct sock *sock)
+{
+    if (HAS_TLS(sock))
+        sock_tls_end_sending(sock);
+    else
+        shutdown(sock->watch.fd, SHUT_WR);
+}
+
+void sock_close(struct sock *sock)
+{
+    if (HAS_TLS(sock))
+        sock_tls_free(sock);
+    close(sock->watch.fd);
 }

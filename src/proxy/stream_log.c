@@ -34,8 +34,10 @@ static void fill_times(const struct stream *stream, struct request_info *info)
 static void fill_addresses(const struct stream *stream, struct request_info *info)
 {
     const struct downstream *down = stream->down;
-    info->downstream_remote = info->downstream_direct_remote = &down->remote;
-    info->downstream_local = info->downstream_direct_local = &down->local;
+    info->downstream_remote = &down->remote;
+    info->downstream_local = &down->local;
+    info->downstream_direct_remote = &down->peer;
+    info->downstream_direct_local = &down->own;
     if (stream->has_upstream_address) {
         info->upstream_local = &stream->upstream_local;
         info->upstream_remote = &stream->upstream_remote;
@@ -119,6 +121,10 @@ void stream_fill_info(struct stream *stream, struct request_info *info)
     info->flags = stream->flags;
     info->details = stream->details;
     info->upstream_transport_failure = stream->failure;
+    info->downstream_transport_failure = stream->down_failure;
+    info->requested_server_name = str_of(stream->down->sni);
+    info->downstream_tls = sock_tls_conn(&stream->down->sock);
+    info->upstream_tls = stream->up ? sock_tls_conn(&stream->up->sock) : NULL;
     info->termination_details = stream->termination;
     info->upstream_close_type = stream->up_close_type;
     info->upstream_close_reason = stream->up_close_reason;

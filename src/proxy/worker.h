@@ -41,8 +41,14 @@ ssize_t sock_recv(struct sock *sock, void *data, size_t cap);
 ssize_t sock_send(struct sock *sock, const void *data, size_t len);
 ssize_t sock_send2(struct sock *sock, struct str first, struct str second); // one system call
 void sock_note_events(struct sock *sock, uint32_t events);
-void sock_end_sending(struct sock *sock); // close_notify, FIN
-void sock_close(struct sock *sock);       // the descriptor, and TLS with it
+void sock_rest(struct sock *sock); // nothing is on its way: gives back what TLS need not hold
+// Has the kernel all that was sent? TLS takes bytes that wait for room on the wire.
+bool sock_is_flushed(const struct sock *sock);
+bool sock_has_unread(const struct sock *sock); // asks the kernel, takes nothing
+// close_notify and FIN, once what was sent is flushed.
+void sock_end_sending(struct sock *sock);
+// The descriptor, and TLS with it, at once: a peer of TLS that was told no end sees a cut.
+void sock_close(struct sock *sock);
 
 // sock_tls.c: TLS on a connected socket. `early`: bytes of the ClientHello that were read before.
 void sock_accept_tls(struct sock *sock, struct tls_context *context, struct str early);
@@ -50,10 +56,13 @@ void sock_connect_tls(struct sock *sock, struct tls_context *context, struct str
                       struct tls_session *session);
 // Goes on with the handshake, as far as the wire lets it.
 enum tls_status sock_handshake(struct sock *sock);
-struct tls_conn *sock_tls_conn(const struct sock *sock); // NULL: plain
+struct tls_conn *sock_tls_conn(const struct sock *sock);             // NULL: plain
+const struct tls_context *sock_tls_context(const struct sock *sock); // NULL: plain
 ssize_t sock_tls_recv(struct sock *sock, void *data, size_t cap);
 ssize_t sock_tls_send2(struct sock *sock, struct str first, struct str second);
 void sock_tls_note_events(struct sock *sock, uint32_t events);
+void sock_tls_rest(struct sock *sock);
+bool sock_tls_is_flushed(const struct sock *sock);
 void sock_tls_end_sending(struct sock *sock);
 void sock_tls_free(struct sock *sock);
 
@@ -139,7 +148,7 @@ struct downstream { // a client's connection; freed by downstream_close
     int64_t accepted_ns, accepted_wall_ns;
     uint64_t id;
     struct address remote, local; // as a PROXY header says, if one came
-    struct address peer;          // who really connected
+    struct address peer, own;     // the socket's two ends
 };
 
 enum upstream_state { UP_CONNECTING, UP_BUSY, UP_IDLE };
@@ -226,6 +235,8 @@ struct cluster_slot *worker_cluster_slot(struct worker *worker, const struct sna
 const struct listener *worker_listener(struct worker *worker, uint32_t slot); // NULL: gone
 void worker_release_hold(struct worker *worker, struct snapshot_hold *hold); // a stream ended
 struct str worker_date(struct worker *worker); // RFC 9110, 5.6.7, of now
+bool worker_take_pipe(struct worker *worker, int pipe[2]); // pipe.c; false: out of descriptors
+void worker_give_pipe(struct worker *worker, int pipe[2], bool is_empty);
 
 // ---- downstream.c, listener.c ----
 
@@ -248,6 +259,8 @@ void downstream_drain(struct downstream *down); // no more requests than the one
 void downstream_continue(struct downstream *down); // after a stream: the next head, if one has come
 void downstream_progress(struct downstream *down, uint32_t timeout_ms); // bytes moved: deadline anew
 void downstream_drop_rx(struct downstream *down); // the receive buffer, with what is in it
+// Makes room behind what is unread: moved to the front, or into a large buffer. false: full.
+bool downstream_make_room(struct downstream *down);
 void downstream_free_closed(struct worker *worker);
 // What comes first is over: idle HTTP/1, or HTTP/2 where ALPN says so. May close `down`.
 void downstream_begin_http(struct downstream *down);
@@ -257,6 +270,7 @@ void downstream_begin_tcp(struct downstream *down, const struct listener *listen
 // downstream_greet.c: PROXY header, ClientHello, handshake; each with a deadline and a limit.
 void downstream_greet(struct downstream *down, const struct listener *listener);
 void downstream_on_greeting(struct downstream *down); // an event while DOWN_GREETING
+void downstream_on_greeting_timeout(struct downstream *down);
 void downstream_drop_greeting(struct downstream *down); // NULL greeting is fine
 // The chain of a TLS connection in the current snapshot; NULL: plain, or no longer served.
 const struct filter_chain *downstream_chain(struct downstream *down);

@@ -8,6 +8,7 @@
 #include "http/header.h"
 
 struct format;
+struct tls_conn;
 
 // Response flags, in Envoy's order of printing. id, short, long
 // clang-format off
@@ -68,7 +69,9 @@ struct request_info {
     uint16_t status;    // 0: none sent
     uint64_t flags;     // FLAG_BIT()s
     struct str details; // may hold blanks; the operator turns them into '_'
-    struct str termination_details, upstream_transport_failure, local_reply_body;
+    struct str termination_details, local_reply_body;
+    struct str upstream_transport_failure, downstream_transport_failure;
+    struct tls_conn *upstream_tls, *downstream_tls; // NULL: plain
     struct str downstream_close_reason, upstream_close_reason;
     struct str downstream_close_type, upstream_close_type; // Normal, LocalReset, RemoteReset
     uint64_t bytes_received, bytes_sent;                   // bodies; TCP: all

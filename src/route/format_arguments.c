@@ -198,17 +198,6 @@ bool parse_time_local(struct arena *arena, struct str argument, struct operation
     return read_time(arena, argument, true, operation, error);
 }
 
-bool parse_absent_time(struct arena *arena, struct str argument, struct operation *operation,
-                       struct format_error *error)
-{
-    size_t at = 0;
-    if (time_format_compile(arena, argument, false, &at))
-        return true;
-    format_error_set(error, "unknown conversion \"%.*s\" in the time format",
-                     STR_ARG(str_upto(str_from(argument, at), 3)));
-    return false;
-}
-
 // offset 0 (a field that is no point in time): never reached in this gateway.
 static bool read_time_point(struct str name, uint16_t *ret_offset, struct format_error *error)
 {

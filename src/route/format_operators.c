@@ -61,14 +61,35 @@
         .name = name_, .form = "", .need = ARGUMENT_OPTIONAL, .takes_length = true,                \
         .kind = OPERATOR_REFUSED, .doc = doc_                                                      \
     }
-#define PLAINTEXT "A fact of TLS; connections are plain text here, so it is absent."
-#define TLS(name_) ABSENT(name_, PLAINTEXT)
-#define TLS_BOTH(name_) TLS("DOWNSTREAM_" name_), TLS("UPSTREAM_" name_)
-#define TLS_TIME(name_)                                                                            \
+// Of either side's connection.
+#define BOTH(name_, how, doc_)                                                                     \
+    {.name = "DOWNSTREAM_" name_,                                                                  \
+     .form = "",                                                                                   \
+     .kind = OPERATOR_CALL,                                                                        \
+     .offset = AT(downstream_tls),                                                                 \
+     .evaluate = evaluate_##how,                                                                   \
+     .doc = doc_ " Of the client's connection."},                                                  \
     {                                                                                              \
-        .name = name_, .form = "(FORMAT)", .need = ARGUMENT_OPTIONAL, .kind = OPERATOR_ABSENT,     \
-        .parse = parse_absent_time, .doc = PLAINTEXT                                               \
+        .name = "UPSTREAM_" name_, .form = "", .kind = OPERATOR_CALL, .offset = AT(upstream_tls),  \
+        .evaluate = evaluate_##how, .doc = "The same of the upstream's."                           \
     }
+#define BOTH_TIMES(name_, how, doc_)                                                               \
+    {.name = "DOWNSTREAM_" name_,                                                                  \
+     .form = "(FORMAT)",                                                                           \
+     .need = ARGUMENT_OPTIONAL,                                                                    \
+     .kind = OPERATOR_CALL,                                                                        \
+     .offset = AT(downstream_tls),                                                                 \
+     .parse = parse_time_format,                                                                   \
+     .evaluate = evaluate_##how,                                                                   \
+     .doc = doc_},                                                                                 \
+    {                                                                                              \
+        .name = "UPSTREAM_" name_, .form = "(FORMAT)", .need = ARGUMENT_OPTIONAL,                  \
+        .kind = OPERATOR_CALL, .offset = AT(upstream_tls), .parse = parse_time_format,             \
+        .evaluate = evaluate_##how, .doc = "The same of the upstream's."                           \
+    }
+#define NOT_KEPT "A fact of TLS that this gateway does not keep, so it is absent."
+#define TLS(name_) ABSENT(name_, NOT_KEPT)
+#define TLS_BOTH(name_) TLS("DOWNSTREAM_" name_), TLS("UPSTREAM_" name_)
 #define NO_METADATA "There is no metadata in this gateway."
 #define NO_FILTER_STATE "There is no filter state in this gateway."
 #define NO_CEL "There is no CEL in this gateway."
@@ -168,7 +189,7 @@ const struct operator operator_rows[] = {
     ADDRESS("DOWNSTREAM_DIRECT_LOCAL_ADDRESS", downstream_direct_local, "The ip:port of the socket itself."),
     PORT("DOWNSTREAM_DIRECT_LOCAL_PORT", downstream_direct_local),
     TEXT("UPSTREAM_TRANSPORT_FAILURE_REASON", upstream_transport_failure, "Why the transport to the upstream failed."),
-    TLS("DOWNSTREAM_TRANSPORT_FAILURE_REASON"),
+    TEXT("DOWNSTREAM_TRANSPORT_FAILURE_REASON", downstream_transport_failure, "Why the client's TLS handshake failed."),
     TEXT("DOWNSTREAM_LOCAL_CLOSE_REASON", downstream_close_reason, "Why the gateway closed the client's connection."),
     TEXT("UPSTREAM_LOCAL_CLOSE_REASON", upstream_close_reason, "Why the gateway closed the upstream connection."),
     TEXT("DOWNSTREAM_DETECTED_CLOSE_TYPE", downstream_close_type, "How the client's connection ended: Normal, LocalReset, RemoteReset."),
@@ -176,15 +197,22 @@ const struct operator operator_rows[] = {
 
     /* TLS */
     {.name = "REQUESTED_SERVER_NAME", .form = "(X:Y)", .need = ARGUMENT_OPTIONAL, .kind = OPERATOR_CALL, .parse = parse_server_name, .evaluate = evaluate_server_name, .doc = "The server name that the client asked for. X: SNI_ONLY (default), SNI_FIRST, HOST_FIRST; Y, where the host comes from: ORIG_OR_HOST (default), ORIG (x-envoy-original-host), HOST."},
-    TLS_BOTH("TLS_VERSION"), TLS_BOTH("TLS_CIPHER"), TLS_BOTH("TLS_GROUP"), TLS_BOTH("TLS_SESSION_ID"),
-    TLS_BOTH("PEER_SUBJECT"), TLS_BOTH("PEER_ISSUER"), TLS_BOTH("PEER_SERIAL"), TLS_BOTH("PEER_CERT"),
-    TLS_BOTH("PEER_FINGERPRINT_1"), TLS_BOTH("PEER_FINGERPRINT_256"),
+    BOTH("TLS_VERSION", tls_version, "TLSv1.2 or TLSv1.3."),
+    BOTH("TLS_CIPHER", tls_cipher, "The cipher suite, as OpenSSL names it."),
+    BOTH("PEER_SUBJECT", peer_subject, "The subject of the peer's certificate (RFC 2253)."),
+    BOTH("PEER_ISSUER", peer_issuer, "The issuer of the peer's certificate."),
+    BOTH("PEER_SERIAL", peer_serial, "The serial number of the peer's certificate, hexadecimal."),
+    BOTH("PEER_FINGERPRINT_256", peer_fingerprint, "The SHA-256 of the peer's certificate, hexadecimal."),
+    BOTH("PEER_CERT", peer_certificate, "The peer's certificate, URL-encoded PEM."),
+    BOTH("PEER_URI_SAN", peer_uri_san, "The URIs in the peer's certificate, joined by commas."),
+    BOTH("PEER_DNS_SAN", peer_dns_san, "The DNS names in the peer's certificate, joined by commas."),
+    BOTH_TIMES("PEER_CERT_V_START", peer_from, "From when the client's certificate is valid; FORMAT as of START_TIME."),
+    BOTH_TIMES("PEER_CERT_V_END", peer_until, "Until when the client's certificate is valid; FORMAT as of START_TIME."),
+    TLS_BOTH("TLS_GROUP"), TLS_BOTH("TLS_SESSION_ID"), TLS_BOTH("PEER_FINGERPRINT_1"),
     TLS_BOTH("PEER_CHAIN_FINGERPRINTS_1"), TLS_BOTH("PEER_CHAIN_FINGERPRINTS_256"), TLS_BOTH("PEER_CHAIN_SERIALS"),
-    TLS_BOTH("PEER_URI_SAN"), TLS_BOTH("PEER_DNS_SAN"), TLS_BOTH("PEER_IP_SAN"), TLS_BOTH("PEER_EMAIL_SAN"), TLS_BOTH("PEER_OTHERNAME_SAN"),
+    TLS_BOTH("PEER_IP_SAN"), TLS_BOTH("PEER_EMAIL_SAN"), TLS_BOTH("PEER_OTHERNAME_SAN"),
     TLS_BOTH("LOCAL_SUBJECT"), TLS_BOTH("LOCAL_URI_SAN"), TLS_BOTH("LOCAL_DNS_SAN"), TLS_BOTH("LOCAL_IP_SAN"), TLS_BOTH("LOCAL_EMAIL_SAN"), TLS_BOTH("LOCAL_OTHERNAME_SAN"),
     TLS_BOTH("PEER_ISSUER_SERIAL"), TLS_BOTH("PEER_ISSUER_FINGERPRINT_256"),
-    TLS_TIME("DOWNSTREAM_PEER_CERT_V_START"), TLS_TIME("DOWNSTREAM_PEER_CERT_V_END"),
-    TLS_TIME("UPSTREAM_PEER_CERT_V_START"), TLS_TIME("UPSTREAM_PEER_CERT_V_END"),
     TLS("TLS_JA3_FINGERPRINT"), TLS("TLS_JA4_FINGERPRINT"),
 
     /* others */

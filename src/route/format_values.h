@@ -24,8 +24,6 @@ bool parse_time_format(struct arena *arena, struct str argument, struct operatio
                 struct format_error *error);
 bool parse_time_local(struct arena *arena, struct str argument, struct operation *operation,
                       struct format_error *error);
-bool parse_absent_time(struct arena *arena, struct str argument, struct operation *operation,
-                       struct format_error *error);
 bool parse_duration(struct arena *arena, struct str argument, struct operation *operation,
                     struct format_error *error);
 bool parse_mask(struct arena *arena, struct str argument, struct operation *operation,
@@ -47,7 +45,10 @@ bool parse_coalesce(struct arena *arena, struct str argument, struct operation *
             X(duration) X(request_duration) X(request_tx_duration) X(response_duration)            \
                 X(response_tx_duration) X(pool_ready) X(common_duration) X(host_without_port)      \
                     X(hosts_attempted) X(hosts_attempted_without_port) X(attempts)                 \
-                        X(masked_address) X(server_name) X(coalesce)
+                        X(masked_address) X(server_name) X(coalesce)                   \
+                            X(tls_version) X(tls_cipher) X(peer_subject) X(peer_issuer)            \
+                                X(peer_serial) X(peer_fingerprint) X(peer_certificate)             \
+                                    X(peer_uri_san) X(peer_dns_san) X(peer_from) X(peer_until)
 #define X(name)                                                                                    \
     bool evaluate_##name(const struct operation *operation, const struct request_info *info,       \
                          char *scratch, struct value *ret);
