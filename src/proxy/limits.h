@@ -41,6 +41,9 @@ enum {
     PIPE_BYTES = 1024 * 1024,
     SPLICE_BYTES_PER_RUN = 2 * 1024 * 1024, // as RELAY_BYTES_PER_RUN, of bytes that nobody copies
     PIPES_KEPT = 16,
+    TUNNEL_SPLICE_BYTES = 64 * 1024, // a tunnel's read of so much shows a long transfer: spliced
+    TUNNEL_SMALL_BYTES = 16 * 1024,  // and so many reads below this one show that it is over
+    TUNNEL_SMALL_READS = 8,
 
     TRIES_MAX = 3,     // of one request, over all endpoints
     PATCHES_MAX = 64,  // headers that routes may set, add or remove in one head

@@ -42,6 +42,10 @@ struct gate {
     uint32_t route_timeout_ms;
     uint64_t body_bytes_max;
     enum listener_kind kind;
+    bool accepts_proxy;
+    uint8_t proxy_protocol;           // towards the endpoint
+    const struct subnet *destination; // of TCP; NULL: every one
+    struct snapshot *(*build)(struct gate *gate, const struct address *endpoint); // NULL: build()
     bool has_no_cluster;
     bool is_drained;
 };
@@ -246,13 +250,20 @@ static inline struct snapshot *build(struct gate *gate, const struct address *en
         // A name for each endpoint: so each has its own slot.
         struct str name = arena_printf(arena, "outbound|80||at-%u", endpoint->port);
         struct cluster *cluster = builder_cluster(builder, name, &is_new);
+        cluster->proxy_protocol = gate->proxy_protocol;
         builder_add_endpoint(builder, cluster, endpoint, 1);
         *target = (struct target){.cluster = cluster, .weight = 1};
         if (gate->kind == LISTENER_TCP)
-            builder_add_tcp_route(
-                listener,
-                &(struct tcp_route){.n_targets = 1, .targets = target, .total_weight = 1});
+            builder_add_tcp_route(listener,
+                                  &(struct tcp_route){.name = STR("tcp-route"),
+                                                      .destinations = gate->destination,
+                                                      .n_destinations = gate->destination != NULL,
+                                                      .n_targets = 1,
+                                                      .targets = target,
+                                                      .total_weight = 1});
     }
+    if (gate->accepts_proxy)
+        builder_listener_accept_proxy(listener);
     if (gate->kind == LISTENER_HTTP) {
         struct builder_vhost *vhost =
             builder_vhost(builder_listener_hosts(listener), STR("a.example"), false);
@@ -273,7 +284,7 @@ static inline struct snapshot *build(struct gate *gate, const struct address *en
 
 static inline void publish(struct gate *gate, const struct address *endpoint)
 {
-    struct snapshot *snapshot = build(gate, endpoint);
+    struct snapshot *snapshot = gate->build ? gate->build(gate, endpoint) : build(gate, endpoint);
     struct buf errors = {0};
     if (proxy_publish(gate->proxy, &snapshot, &errors) > 0)
         fail_msg("%s", errors.data);

@@ -50,7 +50,7 @@ struct stream *stream_create(struct worker *worker)
     stream->res.headers.items = stream->res_headers;
     stream->res.headers.cap = HEADERS_MAX;
     stream->n_trailers = 0;
-    stream->pipe[0] = stream->pipe[1] = -1;
+    stream->pipe[0] = stream->to_up.pipe[0] = stream->to_down.pipe[0] = -1;
     list_init(&stream->ready);
     timer_init(&stream->timer, stream_on_route_timer);
     return stream;
@@ -125,6 +125,110 @@ void stream_refuse(struct stream *stream, struct downstream *down, enum h1_error
     stream_drive(stream);
 }
 
+// ---- TCP ----
+
+static bool is_in_subnet(const struct address *address, const struct subnet *subnet)
+{
+    if (address->family != subnet->base.family)
+        return false;
+    unsigned bytes = subnet->bits / 8, bits = subnet->bits % 8;
+    if (memcmp(address->ip, subnet->base.ip, bytes) != 0)
+        return false;
+    return bits == 0 || ((address->ip[bytes] ^ subnet->base.ip[bytes]) >> (8 - bits)) == 0;
+}
+
+static const struct tcp_route *find_tcp_route(const struct tcp_routes *routes,
+                                              const struct address *dialled)
+{
+    for (uint32_t i = 0; i < routes->n; i++) {
+        const struct tcp_route *route = &routes->items[i];
+        if (route->n_destinations == 0)
+            return route;
+        for (unsigned j = 0; j < route->n_destinations; j++)
+            if (is_in_subnet(dialled, &route->destinations[j]))
+                return route;
+    }
+    return NULL;
+}
+
+// As a route of HTTP, for the draw.
+static const struct target *pick_tcp_target(const struct tcp_route *route, uint64_t random)
+{
+    struct route as_http = {.targets = route->targets,
+                            .n_targets = route->n_targets,
+                            .total_weight = route->total_weight};
+    return route_pick_target(&as_http, random);
+}
+
+static void end_tcp(struct stream *stream, uint64_t flags, struct str details)
+{
+    stream->flags |= flags;
+    stream->details = details;
+    stream->cut = true;
+    stream->step = STEP_finish;
+}
+
+static void choose_tcp_cluster(struct stream *stream, const struct tcp_routes *routes)
+{
+    const struct tcp_route *route = find_tcp_route(routes, &stream->down->local);
+    if (!route) {
+        end_tcp(stream, FLAG_BIT(NR), STR("filter_chain_not_found"));
+        return;
+    }
+    stream->names.route = route->name;
+    stream->target = pick_tcp_target(route, worker_random(stream->worker));
+    if (!stream->target) {
+        end_tcp(stream, FLAG_BIT(NC), STR("cluster_not_found"));
+        return;
+    }
+    stream->cluster = stream->target->cluster;
+    if (stream->cluster->is_missing)
+        end_tcp(stream, FLAG_BIT(NC), STR("cluster_not_found"));
+    else if (stream->cluster->n_endpoints == 0)
+        end_tcp(stream, FLAG_BIT(UH), STR("no_healthy_upstream"));
+}
+
+void stream_begin_tcp(struct stream *stream, struct downstream *down,
+                      const struct listener *listener, const struct tcp_routes *routes,
+                      struct str early)
+{
+    struct worker *worker = down->worker;
+    begin(stream, down);
+    stream->is_tcp = true;
+    stream->listener = listener;
+    stream->step = STEP_connect;
+    stream->on_fresh = true; // a session's connection is its own
+    if (early.len > 0) {
+        CHECK(early.len <= BUFFER_LARGE_BYTES);
+        stream->to_up.data = pool_take(&worker->large);
+        memcpy(stream->to_up.data, early.ptr, early.len);
+        stream->to_up.end = (uint32_t)early.len;
+    }
+    choose_tcp_cluster(stream, routes);
+    timer_arm(&worker->loop.wheel, &down->timer,
+              worker->loop.now_ms + proxy_get_options(worker->proxy)->tunnel_idle_timeout_ms);
+}
+
+void stream_log_refused(struct downstream *down, const struct refusal *refusal)
+{
+    struct worker *worker = down->worker;
+    struct stream *stream = stream_create(worker);
+    stream->down = down;
+    stream->is_tcp = true;
+    stream->listener = worker_listener(worker, down->listener_slot);
+    stream->begin_ns = down->accepted_ns;
+    stream->begin_wall_ns = down->accepted_wall_ns;
+    stream->down_tx_end_ns = worker->loop.now_ns;
+    stream->flags = refusal->flags;
+    stream->details = refusal->details;
+    stream->down_failure = refusal->failure;
+    stream->termination = refusal->termination;
+    stream->cut = true;
+    stream_log(stream);
+    free_room(stream);
+    stream_discard(stream);
+}
+
 // ---- the end ----
 
 static void note_outcome(struct stream *stream)
@@ -173,8 +277,8 @@ static void return_buffers(struct stream *stream)
         pool_give(&worker->large, stream->large);
     }
     pool_give(&worker->large, stream->res_kept);
-    pool_give(&worker->large, stream->to_up.data);
-    pool_give(&worker->large, stream->to_down.data);
+    stream_close_direction(stream, &stream->to_up);
+    stream_close_direction(stream, &stream->to_down);
 }
 
 static void finish(struct stream *stream)
@@ -212,6 +316,8 @@ static bool ends_by_close(const struct stream *stream)
 enum step_result stream_step_finish(struct stream *stream)
 {
     struct downstream *down = stream->down;
+    if (!stream->cut && !sock_is_flushed(&down->sock))
+        return STEP_WAIT; // the client's own time: what TLS holds is not sent yet
     bool keep_alive = stream->keep_down && !stream->cut && stream->request_received;
     bool cut = stream->cut, reset = cut && ends_by_close(stream);
     finish(stream);
@@ -266,25 +372,4 @@ void stream_drive(struct stream *stream)
 void stream_on_upstream(struct stream *stream)
 {
     stream_drive(stream);
-}
-void stream_begin_tcp(struct stream *stream, struct downstream *down,
-                      const struct listener *listener)
-{
-    begin(stream, down);
-    stream->is_tcp = true;
-    stream->listener = listener;
-    if (listener->tcp.n > 0)
-        stream->target = tcp_route_pick_target(listener->tcp.items, worker_random(down->worker));
-    stream->cluster = stream->target ? stream->target->cluster : NULL;
-    stream->body = NULL;
-    stream->step = STEP_connect;
-    stream->on_fresh = true; // a session's connection is its own
-    if (!stream->cluster || stream->cluster->n_endpoints == 0) {
-        stream->flags |= FLAG_BIT(UH);
-        stream->cut = true;
-        stream->step = STEP_finish;
-    }
-    timer_arm(&down->worker->loop.wheel, &down->timer,
-              down->worker->loop.now_ms +
-                  proxy_get_options(stream->worker->proxy)->tunnel_idle_timeout_ms);
 }

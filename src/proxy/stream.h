@@ -41,7 +41,11 @@ struct room { // small allocations of one stream
 struct direction { // of a tunnel
     char *data;
     uint32_t off, end;
+    uint32_t in_pipe;
+    int pipe[2]; // [0] -1: none
+    bool is_spliced;
     bool eof_read, eof_sent;
+    uint8_t n_small; // short reads of the pipe in a row
 };
 
 struct stream {
@@ -88,6 +92,7 @@ struct stream {
     uint32_t head_len; // of the request in down->rx
     uint64_t flags;
     struct str details, failure;
+    struct str down_failure; // of the client's transport
     struct str termination, up_close_type, up_close_reason; // of the log; constants
     struct str reply_body;
     uint16_t reply_status;
@@ -145,8 +150,10 @@ struct stream {
 struct stream *stream_create(struct worker *worker); // not yet tied to a connection
 void stream_discard(struct stream *stream);          // a spare one
 void stream_begin(struct stream *stream, struct downstream *down, uint32_t head_len);
+// `early`: bytes of the client's that were read before; copied.
 void stream_begin_tcp(struct stream *stream, struct downstream *down,
-                      const struct listener *listener);
+                      const struct listener *listener, const struct tcp_routes *routes,
+                      struct str early);
 void stream_run(struct stream *stream);
 enum step_result stream_yield(struct stream *stream); // used up its turn: goes on in the next round
 // As stream_run, then goes on with the connection's next request: for whoever is called by an event.
@@ -157,6 +164,13 @@ void stream_on_idle(struct stream *stream);     // no progress for the idle dead
 // A request that could not even be parsed: answered, logged and the connection closed.
 void stream_refuse(struct stream *stream, struct downstream *down, enum h1_error error,
                    uint16_t status, struct str details);
+
+// A connection that ends before any stream began has a line of its own in the log.
+struct refusal {
+    uint64_t flags;
+    struct str details, failure, termination; // failure: of the transport (TLS)
+};
+void stream_log_refused(struct downstream *down, const struct refusal *refusal);
 
 // The steps; each in the file of its job.
 #define X(name) enum step_result stream_step_##name(struct stream *stream);
@@ -209,6 +223,8 @@ enum pump_result stream_pump_response(struct stream *stream);
 enum pump_result stream_take_request_bytes(struct stream *stream, uint32_t end);
 enum pump_result stream_take_response_bytes(struct stream *stream, uint32_t end);
 void stream_close_pipe(struct stream *stream);
+// stream_tunnel.c: gives back what a direction holds; bytes in it are lost.
+void stream_close_direction(struct stream *stream, struct direction *way);
 // stream_log.c
 void stream_log(struct stream *stream);
 void stream_fill_info(struct stream *stream, struct request_info *info);

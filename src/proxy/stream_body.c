@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 // ---- taking up what was read ----
 
@@ -255,35 +254,19 @@ enum pump_result stream_drop_request(struct stream *stream)
 
 // ---- splice ----
 
-static bool open_pipe(struct stream *stream)
-{
-    struct worker *worker = stream->worker;
-    if (worker->n_pipes > 0) {
-        worker->n_pipes--;
-        memcpy(stream->pipe, worker->pipes[worker->n_pipes], sizeof stream->pipe);
-        return true;
-    }
-    if (pipe2(stream->pipe, O_NONBLOCK | O_CLOEXEC) < 0) {
-        stream->pipe[0] = stream->pipe[1] = -1;
-        return false;
-    }
-    fcntl(stream->pipe[0], F_SETPIPE_SZ, PIPE_BYTES); // smaller is slower, not wrong
-    return true;
-}
-
 void stream_close_pipe(struct stream *stream)
 {
-    struct worker *worker = stream->worker;
     if (stream->pipe[0] < 0)
         return;
-    if (stream->pipe_bytes == 0 && worker->n_pipes < PIPES_KEPT) {
-        memcpy(worker->pipes[worker->n_pipes++], stream->pipe, sizeof stream->pipe);
-    } else {
-        close(stream->pipe[0]);
-        close(stream->pipe[1]);
-    }
-    stream->pipe[0] = stream->pipe[1] = -1;
+    worker_give_pipe(stream->worker, stream->pipe, stream->pipe_bytes == 0);
     stream->pipe_bytes = 0;
+}
+
+// Only the kernel's own bytes can be spliced: not what TLS has to look at.
+static bool may_splice(const struct stream *stream)
+{
+    return stream->res.body == BODY_LENGTH && stream->res_unread >= SPLICE_MIN_BYTES &&
+           !stream->up->sock.tls && !stream->down->sock.tls;
 }
 
 static enum pump_result fill_pipe(struct stream *stream)
@@ -426,8 +409,7 @@ enum pump_result stream_pump_response(struct stream *stream)
         } else if (stream->down_wire_sent - begin_bytes >= bytes_per_run(stream)) {
             return PUMP_YIELD;
         } else if (stream->pipe[0] >= 0 ||
-                   (stream->res.body == BODY_LENGTH && stream->res_unread >= SPLICE_MIN_BYTES &&
-                    open_pipe(stream))) {
+                   (may_splice(stream) && worker_take_pipe(stream->worker, stream->pipe))) {
             result = stream->up->sock.readable ? fill_pipe(stream)
                      : stream->up->sock.failed ? PUMP_UP_FAILED
                                                : PUMP_WAIT;

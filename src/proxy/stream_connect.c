@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The steps `connect` and `send`: an endpoint, a connection to it, the request's head.
+#include "proxy/proxy_protocol.h"
 #include "proxy/stream.h"
 #include <stdlib.h>
+#include <sys/socket.h>
 
 static uint32_t active_of(void *arg, const struct endpoint *endpoint)
 {
@@ -70,6 +72,17 @@ void stream_leave_upstream(struct stream *stream, bool reusable, bool is_error)
 
 static enum step_result connect_failed(struct stream *stream, int error);
 
+// In front of everything else, TLS too. A socket that has sent nothing yet has room for it.
+static bool send_proxy_header(struct stream *stream)
+{
+    const struct downstream *down = stream->down;
+    char header[PROXY_WRITE_BYTES_MAX];
+    size_t len =
+        proxy_header_write(stream->cluster->proxy_protocol, &down->remote, &down->local, header);
+    int more = stream->is_tcp ? 0 : MSG_MORE; // a request's head follows at once
+    return send(stream->up->sock.watch.fd, header, len, MSG_NOSIGNAL | more) == (ssize_t)len;
+}
+
 enum step_result stream_step_connect(struct stream *stream)
 {
     struct worker *worker = stream->worker;
@@ -77,6 +90,8 @@ enum step_result stream_step_connect(struct stream *stream)
         if (!stream->up->sock.failed && !stream->up->sock.writable)
             return STEP_WAIT;
         int error = upstream_finish_connect(stream->up);
+        if (error == 0 && stream->cluster->proxy_protocol && !send_proxy_header(stream))
+            error = EPIPE;
         if (error)
             return connect_failed(stream, error);
         stream->connect_end_ns = stream->up->connect_end_ns;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The step `tunnel`: after an upgrade, and for TCP, bytes go both ways until one side ends.
 #include "proxy/stream.h"
-#include <unistd.h>
+#include <fcntl.h>
 
 static void note_progress(struct stream *stream)
 {
@@ -93,8 +93,8 @@ static void leave_snapshot(struct stream *stream)
 {
     stream->names.cluster = stream_copy(stream, stream->cluster->name);
     stream->names.listener = stream_copy(stream, stream->listener->name);
-    if (stream->route)
-        stream->names.route = stream_copy(stream, stream->route->name);
+    stream->names.route =
+        stream_copy(stream, stream->route ? stream->route->name : stream->names.route);
     stream->authority = stream_copy(stream, stream->authority);
     stream->upstream_host = stream_copy(stream, stream->upstream_host);
     for (unsigned i = 0; i < stream->n_tries && i < TRIES_MAX; i++)
@@ -122,62 +122,175 @@ static void begin(struct stream *stream)
     note_progress(stream);
 }
 
-// ---- both ways ----
+// ---- one way ----
 
-// One direction: what came with the head first (seed), then from socket to socket.
-static enum pump_result pump_direction(struct stream *stream, struct direction *way,
-                                       struct sock *from, struct sock *to, uint64_t *counted,
-                                       bool to_upstream)
+// What came with the head first (seed), then from socket to socket: through a buffer at first, for
+// what is said in turns is short; what goes on at length is spliced.
+struct flow {
+    struct stream *stream;
+    struct direction *way;
+    struct sock *from, *to;
+    bool to_upstream;
+    uint32_t moved; // in this turn
+};
+
+static enum pump_result from_failed(const struct flow *flow)
 {
-    const enum pump_result from_failed = to_upstream ? PUMP_DOWN_FAILED : PUMP_UP_FAILED;
-    const enum pump_result to_failed = to_upstream ? PUMP_UP_FAILED : PUMP_DOWN_FAILED;
-    uint32_t moved = 0;
-    for (;;) {
-        if (way->off < way->end) {
-            if (!to->writable)
-                return to->failed ? to_failed : PUMP_WAIT;
-            ssize_t n = sock_send(to, way->data + way->off, way->end - way->off);
-            if (n == -EAGAIN)
-                return PUMP_WAIT;
-            if (n < 0)
-                return to_failed;
-            way->off += (uint32_t)n;
-            *counted += (uint64_t)n;
-            moved += (uint32_t)n;
-            if (!to_upstream)
-                WORKER_COUNT(stream->worker, DOWNSTREAM_BYTES_SENT, n);
-            note_progress(stream);
-            continue;
-        }
-        if (way->eof_read) {
-            if (!way->eof_sent) {
-                shutdown(to->watch.fd, SHUT_WR); // a half-close is handed on
-                way->eof_sent = true;
-            }
-            return PUMP_DONE;
-        }
-        if (!from->readable) {
-            pool_give(&stream->worker->large, way->data); // an idle tunnel holds no buffer
-            way->data = NULL;
-            return from->failed ? from_failed : PUMP_WAIT;
-        }
-        if (moved >= RELAY_BYTES_PER_RUN)
-            return PUMP_YIELD;
-        if (!way->data)
-            way->data = pool_take(&stream->worker->large);
-        way->off = way->end = 0;
-        ssize_t n = sock_recv(from, way->data, BUFFER_LARGE_BYTES);
-        if (n == -EAGAIN)
-            continue;
-        if (n < 0)
-            return from_failed;
-        if (n == 0)
-            way->eof_read = true;
-        way->end = (uint32_t)n;
-        if (to_upstream)
-            WORKER_COUNT(stream->worker, DOWNSTREAM_BYTES_RECEIVED, n);
+    return flow->to_upstream ? PUMP_DOWN_FAILED : PUMP_UP_FAILED;
+}
+
+static enum pump_result to_failed(const struct flow *flow)
+{
+    return flow->to_upstream ? PUMP_UP_FAILED : PUMP_DOWN_FAILED;
+}
+
+static void note_read(struct flow *flow, size_t n)
+{
+    struct stream *stream = flow->stream;
+    if (flow->to_upstream) {
+        stream->down_wire_received += n;
+        WORKER_COUNT(stream->worker, DOWNSTREAM_BYTES_RECEIVED, n);
+    } else {
+        stream->up_wire_received += n;
     }
 }
+
+static void note_sent(struct flow *flow, size_t n)
+{
+    struct stream *stream = flow->stream;
+    flow->moved += (uint32_t)n;
+    if (flow->to_upstream) {
+        stream->bytes_received += n;
+        stream->up_wire_sent += n;
+    } else {
+        stream->bytes_sent += n;
+        stream->down_wire_sent += n;
+        WORKER_COUNT(stream->worker, DOWNSTREAM_BYTES_SENT, n);
+    }
+    note_progress(stream);
+}
+
+void stream_close_direction(struct stream *stream, struct direction *way)
+{
+    pool_give(&stream->worker->large, way->data);
+    way->data = NULL;
+    if (way->pipe[0] >= 0)
+        worker_give_pipe(stream->worker, way->pipe, way->in_pipe == 0);
+}
+
+static enum pump_result send_buffer(struct flow *flow)
+{
+    struct direction *way = flow->way;
+    if (!flow->to->writable)
+        return flow->to->failed ? to_failed(flow) : PUMP_WAIT;
+    ssize_t n = sock_send(flow->to, way->data + way->off, way->end - way->off);
+    if (n == -EAGAIN)
+        return PUMP_WAIT;
+    if (n < 0)
+        return to_failed(flow);
+    way->off += (uint32_t)n;
+    note_sent(flow, (size_t)n);
+    return PUMP_DONE;
+}
+
+static enum pump_result fill_buffer(struct flow *flow)
+{
+    struct direction *way = flow->way;
+    if (!way->data)
+        way->data = pool_take(&flow->stream->worker->large);
+    way->off = way->end = 0;
+    ssize_t n = sock_recv(flow->from, way->data, BUFFER_LARGE_BYTES);
+    if (n == -EAGAIN)
+        return PUMP_DONE; // no longer readable
+    if (n < 0)
+        return from_failed(flow);
+    way->eof_read = n == 0;
+    way->end = (uint32_t)n;
+    way->is_spliced = n >= TUNNEL_SPLICE_BYTES && !flow->from->tls && !flow->to->tls;
+    way->n_small = 0;
+    note_read(flow, (size_t)n);
+    return PUMP_DONE;
+}
+
+static enum pump_result drain_pipe(struct flow *flow)
+{
+    struct direction *way = flow->way;
+    if (!flow->to->writable)
+        return flow->to->failed ? to_failed(flow) : PUMP_WAIT;
+    ssize_t n = splice(way->pipe[0], NULL, flow->to->watch.fd, NULL, way->in_pipe,
+                       SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    if (n < 0 && errno == EAGAIN) {
+        flow->to->writable = false;
+        return PUMP_WAIT;
+    }
+    if (n < 0) {
+        flow->to->failed = true;
+        return to_failed(flow);
+    }
+    way->in_pipe -= (uint32_t)n;
+    note_sent(flow, (size_t)n);
+    return PUMP_DONE;
+}
+
+static enum pump_result fill_pipe(struct flow *flow)
+{
+    struct direction *way = flow->way;
+    if (way->pipe[0] < 0 && !worker_take_pipe(flow->stream->worker, way->pipe)) {
+        way->is_spliced = false;
+        return PUMP_DONE;
+    }
+    ssize_t n = splice(flow->from->watch.fd, NULL, way->pipe[1], NULL, PIPE_BYTES,
+                       SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    if (n < 0 && errno != EAGAIN) {
+        flow->from->failed = true;
+        return from_failed(flow);
+    }
+    if (n < 0) {
+        flow->from->readable = false;
+        return PUMP_DONE;
+    }
+    way->eof_read = n == 0;
+    way->in_pipe = (uint32_t)n;
+    way->n_small = n < TUNNEL_SMALL_BYTES ? way->n_small + 1 : 0;
+    if (way->n_small >= TUNNEL_SMALL_READS)
+        way->is_spliced = false;
+    note_read(flow, (size_t)n);
+    return PUMP_DONE;
+}
+
+// A half-close is handed on, behind all that came before it.
+static enum pump_result end_direction(struct flow *flow)
+{
+    if (!flow->way->eof_sent)
+        sock_end_sending(flow->to);
+    flow->way->eof_sent = true;
+    return sock_is_flushed(flow->to) ? PUMP_DONE : PUMP_WAIT;
+}
+
+static enum pump_result pump_direction(struct flow *flow)
+{
+    struct direction *way = flow->way;
+    enum pump_result result;
+    do {
+        if (way->off < way->end) {
+            result = send_buffer(flow);
+        } else if (way->in_pipe > 0) {
+            result = drain_pipe(flow);
+        } else if (way->eof_read) {
+            return end_direction(flow);
+        } else if (!flow->from->readable) {
+            stream_close_direction(flow->stream, way); // an idle tunnel holds no buffer and no pipe
+            return flow->from->failed ? from_failed(flow) : PUMP_WAIT;
+        } else if (flow->moved >= (way->is_spliced ? SPLICE_BYTES_PER_RUN : RELAY_BYTES_PER_RUN)) {
+            return PUMP_YIELD;
+        } else {
+            result = way->is_spliced ? fill_pipe(flow) : fill_buffer(flow);
+        }
+    } while (result == PUMP_DONE);
+    return result;
+}
+
+// ---- both ways ----
 
 static enum pump_result pump(struct stream *stream)
 {
@@ -186,12 +299,12 @@ static enum pump_result pump(struct stream *stream)
         return PUMP_DOWN_FAILED;
     if (stream->down->tx)
         return PUMP_WAIT;
-    enum pump_result out =
-        pump_direction(stream, &stream->to_up, down, up, &stream->bytes_received, true);
+    struct flow to_up = {stream, &stream->to_up, down, up, .to_upstream = true};
+    struct flow to_down = {stream, &stream->to_down, up, down, .to_upstream = false};
+    enum pump_result out = pump_direction(&to_up);
     if (out == PUMP_DOWN_FAILED || out == PUMP_UP_FAILED)
         return out;
-    enum pump_result back =
-        pump_direction(stream, &stream->to_down, up, down, &stream->bytes_sent, false);
+    enum pump_result back = pump_direction(&to_down);
     if (back == PUMP_DOWN_FAILED || back == PUMP_UP_FAILED)
         return back;
     // Plain TCP goes on half-closed; an upgraded connection does not, once all is said.

@@ -37,7 +37,7 @@ void upstream_close(struct upstream *up)
     WORKER_COUNT(worker, UPSTREAM_CONNECTIONS_ACTIVE, -1);
     timer_disarm(&worker->loop.wheel, &up->timer);
     loop_forget(&worker->loop, &up->sock.watch);
-    close(up->sock.watch.fd);
+    sock_close(&up->sock);
     pool_give(&worker->large, up->rx);
     free(up->tx);
     pool_give(&worker->upstreams, up);
@@ -140,7 +140,9 @@ struct upstream *upstream_acquire(struct worker *worker, const struct snapshot *
         slot->active = 0;
         __atomic_store_n(&slot->identity, identity, __ATOMIC_RELAXED);
     }
-    struct upstream *up = fresh ? NULL : take_idle(worker, slot);
+    // A PROXY header names one client: its connection is not for another's request.
+    bool is_one_clients = cluster->proxy_protocol != 0;
+    struct upstream *up = fresh || is_one_clients ? NULL : take_idle(worker, slot);
     if (up)
         return up;
     const struct proxy_options *options = proxy_get_options(worker->proxy);
@@ -160,7 +162,7 @@ struct upstream *upstream_acquire(struct worker *worker, const struct snapshot *
                             .remote = endpoint->address};
     up->idle_timeout_ms =
         cluster->idle_timeout_ms ? cluster->idle_timeout_ms : options->upstream_idle_timeout_ms;
-    up->requests_max = cluster->requests_per_connection_max;
+    up->requests_max = is_one_clients ? 1 : cluster->requests_per_connection_max;
     up->sock.watch = (struct watch){.on_event = on_event, .fd = fd};
     timer_init(&up->timer, on_timer);
     COUNT(slot->counters[ENDPOINT_COUNTER_CONNECTIONS_ACTIVE], 1);
@@ -224,6 +226,7 @@ void upstream_release(struct upstream *up)
     up->rx = NULL;
     up->rx_end = 0;
     up->state = UP_IDLE;
+    sock_rest(&up->sock);
     list_push_front(&up->slot->idle, &up->node);
     slot_note_idle(up, 1);
     timer_arm(&worker->loop.wheel, &up->timer, worker->loop.now_ms + up->idle_timeout_ms);
