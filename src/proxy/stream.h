@@ -203,6 +203,13 @@ void stream_identify(struct stream *stream); // x-request-id and x-forwarded-for
 void stream_prepare_request(struct stream *stream); // ids, x-forwarded-for, header operations
 void stream_prepare_response(struct stream *stream);
 void stream_prepare_reply(struct stream *stream);
+// downstream_cert.c: what the endpoint is told of the client's certificate; their number.
+struct header_field {
+    struct str name, value;
+};
+enum { CLIENT_CERT_FIELDS_MAX = 5 };
+unsigned stream_client_cert_fields(struct stream *stream,
+                                   struct header_field items[CLIENT_CERT_FIELDS_MAX]);
 // stream_body.c: bodies; false: a side failed and the stream has been told
 enum pump_result {
     PUMP_WAIT,  // nothing more to do until an event

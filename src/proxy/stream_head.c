@@ -78,8 +78,13 @@ static bool is_ingress_header(struct str name)
                                         "x-forwarded-scheme",
                                         "x-scheme",
                                         "x-original-forwarded-for",
+                                        "ssl-client-verify",
+                                        "ssl-client-subject-dn",
+                                        "ssl-client-issuer-dn",
+                                        "ssl-client-cert",
                                         "proxy"};
-    if (ascii_lower(name.ptr[0]) != 'x' && ascii_lower(name.ptr[0]) != 'p')
+    char first = ascii_lower(name.ptr[0]);
+    if (first != 'x' && first != 'p' && first != 's')
         return false;
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
         if (str_equal_nocase(name, str_of(names[i])))
@@ -322,6 +327,17 @@ static bool put_ingress_headers(struct writer *w, struct stream *stream)
            (!came || put_header(w, STR("x-original-forwarded-for"), came->value));
 }
 
+static bool put_client_cert(struct writer *w, struct stream *stream)
+{
+    struct header_field fields[CLIENT_CERT_FIELDS_MAX];
+    unsigned n = stream->down->sock.tls ? stream_client_cert_fields(stream, fields) : 0;
+    bool ok = true;
+    for (unsigned i = 0; i < n; i++)
+        if (!is_set_by_route(stream, fields[i].name))
+            ok = ok && put_header(w, fields[i].name, fields[i].value);
+    return ok;
+}
+
 // The fields that the gateway itself sets, unless a route set or removed them.
 static bool put_own_headers(struct writer *w, struct stream *stream)
 {
@@ -345,6 +361,7 @@ static bool put_own_headers(struct writer *w, struct stream *stream)
                           (struct str){count, put_number(count, stream->n_attempts)});
     if (stream->original_path.len > 0)
         ok = ok && put_header(w, STR("x-envoy-original-path"), stream->original_path);
+    ok = ok && put_client_cert(w, stream);
     return ok && (!stream->route->is_ingress || put_ingress_headers(w, stream));
 }
 
