@@ -41,6 +41,7 @@ static void set_failure(struct tls_conn *conn, const char *what, const char *det
 void conn_fail(struct tls_conn *conn, const char *why)
 {
     conn->is_failed = true;
+    ERR_clear_error();
     if (why)
         conn->failure = why;
     else if (!conn->failure && conn->wire_error)
@@ -155,9 +156,10 @@ static enum tls_status finish_handshake(struct tls_conn *conn)
 {
     conn->is_done = true;
     conn->failure = NULL;
-    // The staple was for the handshake only.
-    if (conn->is_server)
+    if (conn->is_server) // the staple was for the handshake only
         SSL_set_tlsext_status_ocsp_resp(conn->ssl, NULL, 0);
+    else if (SSL_version(conn->ssl) != TLS1_3_VERSION) // also one that was only renewed
+        session_on_new(conn->ssl, SSL_get1_session(conn->ssl));
     // With TLS 1.3 nothing but a ticket is left to be sent, which nobody waits for: it goes along
     // with the first data and spares a system call.
     io_end(conn, conn->is_server && SSL_version(conn->ssl) == TLS1_3_VERSION);
@@ -177,7 +179,6 @@ static enum tls_status fail_handshake(struct tls_conn *conn)
         conn_note_failure(conn);
         io_end(conn, false); // the alert, if there is room for it
     }
-    ERR_clear_error();
     return is_closed ? TLS_CLOSED : TLS_FAILED;
 }
 
