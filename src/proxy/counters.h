@@ -25,6 +25,8 @@
     X(UPSTREAM_CONNECTIONS_ACTIVE, "sluicegate_upstream_connections_active", "gauge", "Connections to endpoints that are open, in use or idle.") \
     X(UPSTREAM_CONNECTIONS_IDLE, "sluicegate_upstream_connections_idle", "gauge", "Connections to endpoints that wait in a pool.") \
     X(UPSTREAM_REUSES, "sluicegate_upstream_connection_reuses_total", "counter", "Requests sent on a connection that had carried one before.") \
+    X(UPSTREAM_TLS_HANDSHAKES, "sluicegate_upstream_tls_handshakes_total", "counter", "TLS handshakes with endpoints that succeeded.") \
+    X(UPSTREAM_TLS_RESUMED, "sluicegate_upstream_tls_resumed_total", "counter", "TLS handshakes with endpoints that resumed a session.") \
     X(RETRIES, "sluicegate_upstream_retries_total", "counter", "Tries made again on another connection.") \
     X(ACCESS_LOG_LINES, "sluicegate_access_log_lines_total", "counter", "Access-log lines written.") \
     X(ACCESS_LOG_DROPPED, "sluicegate_access_log_dropped_total", "counter", "Access-log lines dropped because the log could not keep up.")

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A client's connection: idle, reading a head, busy with a stream, lingering. It owns its receive
 // buffer only while something is in it.
-#include "proxy/stream.h"
+#include "proxy/h2_session.h"
 #include <stdlib.h>
 
 static const uint32_t events_watched = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
@@ -139,6 +139,8 @@ void downstream_close(struct downstream *down)
         stream_abort(stream);
         down->stream = NULL;
     }
+    if (down->h2)
+        h2_downstream_abort(down);
     timer_disarm(&worker->loop.wheel, &down->timer);
     loop_forget(&worker->loop, &down->sock.watch);
     sock_close(&down->sock);
@@ -194,7 +196,7 @@ static void run_linger(struct downstream *down)
 
 // Shuts our side and reads on for a while: closing with bytes unread would reset the connection,
 // and a reset can overtake the answer (RFC 9112, 9.6).
-static void linger(struct downstream *down)
+void downstream_linger(struct downstream *down)
 {
     sock_end_sending(&down->sock);
     downstream_drop_rx(down);
@@ -211,7 +213,7 @@ void downstream_stream_done(struct downstream *down, bool keep_alive)
         return;
     }
     if (!keep_alive || down->close_after || down->worker->is_draining) {
-        linger(down);
+        downstream_linger(down);
         return;
     }
     down->state = DOWN_HEAD;
@@ -223,6 +225,10 @@ void downstream_stream_done(struct downstream *down, bool keep_alive)
 
 void downstream_drain(struct downstream *down)
 {
+    if (down->state == DOWN_H2) {
+        h2_downstream_drain(down);
+        return;
+    }
     down->close_after = true;
     if (down->state != DOWN_IDLE || sock_has_unread(&down->sock))
         return; // a request is here: it is answered
@@ -262,6 +268,31 @@ static void note_half_close(struct downstream *down)
     arm(down, HALF_CLOSE_GRACE_MS);
 }
 
+// Part of a head is there. Always false.
+static bool await_head(struct downstream *down)
+{
+    if (down->state == DOWN_HEAD && down->head_begin_ns != 0)
+        return false;
+    down->state = DOWN_HEAD;
+    down->head_begin_ns = down->worker->loop.now_ns;
+    arm(down, proxy_get_options(down->worker->proxy)->request_head_timeout_ms);
+    return false;
+}
+
+// HTTP/2 with prior knowledge begins so (RFC 9113, 3.4): how much of it is there; 0: another thing.
+enum { PREFACE_BYTES = 24 };
+static size_t match_preface(const struct downstream *down)
+{
+    const struct tls_conn *conn = sock_tls_conn(&down->sock);
+    if (conn && tls_alpn(conn) != TLS_ALPN_NONE)
+        return 0; // agreed upon otherwise
+    static const char preface[PREFACE_BYTES + 1] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    size_t n = down->rx_end - down->rx_off;
+    if (n > PREFACE_BYTES)
+        n = PREFACE_BYTES;
+    return memcmp(down->rx + down->rx_off, preface, n) == 0 ? n : 0;
+}
+
 // Parses one head out of the buffer and runs its request. false: nothing more to do now.
 static bool take_head(struct downstream *down)
 {
@@ -278,12 +309,7 @@ static bool take_head(struct downstream *down)
     if (status == H1_MORE) {
         stream_discard(stream);
         down->scanned = (uint32_t)scanned;
-        if (down->state != DOWN_HEAD || down->head_begin_ns == 0) {
-            down->state = DOWN_HEAD;
-            down->head_begin_ns = worker->loop.now_ns;
-            arm(down, options->request_head_timeout_ms);
-        }
-        return false;
+        return await_head(down);
     }
     down->scanned = 0;
     down->n_requests++;
@@ -309,11 +335,16 @@ static void read_heads(struct downstream *down)
     unsigned n_requests = 0;
     for (;;) {
         if (down->rx_off < down->rx_end) {
+            size_t n_preface = down->n_requests == 0 ? match_preface(down) : 0;
+            if (n_preface == PREFACE_BYTES) {
+                h2_begin_downstream(down);
+                return;
+            }
             if (n_requests++ == REQUESTS_PER_EVENT) {
                 come_back(down);
                 return;
             }
-            bool was_whole = take_head(down);
+            bool was_whole = n_preface > 0 ? await_head(down) : take_head(down);
             if (down->state != DOWN_HEAD)
                 return; // closed, lingering, idle, or busy with a stream that waits
             if (was_whole)
@@ -386,10 +417,12 @@ static void on_event(struct watch *watch, uint32_t events)
     case DOWN_BUSY:
         on_busy_event(down);
         return;
+    case DOWN_H2:
+        h2_downstream_on_event(down);
+        return;
     case DOWN_LINGER:
         run_linger(down);
         return;
-    case DOWN_H2:
     case DOWN_CLOSED:
         return;
     }
@@ -421,13 +454,15 @@ static void on_timer(struct timer *timer)
     case DOWN_GREETING:
         downstream_on_greeting_timeout(down);
         return;
+    case DOWN_H2:
+        h2_downstream_on_timer(down);
+        return;
     case DOWN_IDLE:
         close_idle(down);
         return;
     case DOWN_LINGER:
         downstream_close(down);
         return;
-    case DOWN_H2: // its session has a timer of its own
     case DOWN_CLOSED:
         return;
     }
@@ -443,6 +478,11 @@ void downstream_progress(struct downstream *down, uint32_t timeout_ms)
 
 void downstream_begin_http(struct downstream *down)
 {
+    const struct tls_conn *conn = sock_tls_conn(&down->sock);
+    if (conn && tls_alpn(conn) == TLS_ALPN_H2) {
+        h2_begin_downstream(down);
+        return;
+    }
     if (down->rx_off == down->rx_end && !down->sock.readable) {
         go_back_to_idle(down);
         return;

@@ -19,10 +19,13 @@ enum {
     BUFFER_LARGE_BYTES = 68 * 1024, // responses and bodies: 64 KiB and a head in one read
     HEAD_BYTES_LIMIT =
         60 * 1024, // the most that the option may ask for: a head and more fits a buffer
-    BUFFERS_KEPT = POOL_KEEPS(64), // free buffers of each size that a worker keeps
-    SCRATCH_BYTES = 192 * 1024,    // where a worker builds heads: the largest head and all we add
-    STREAMS_KEPT = POOL_KEEPS(64), // free streams that a worker keeps
-    STREAM_ROOM_BYTES = 1024,      // small values of one stream (paths, ids) without allocation
+    BUFFERS_KEPT = POOL_KEEPS(64),  // free buffers of each size that a worker keeps
+    SCRATCH_BYTES = 192 * 1024,     // where a worker builds heads: the largest head and all we add
+    STREAMS_KEPT = POOL_KEEPS(128), // free streams that a worker keeps
+    HEAD_TEXT_BYTES = 4096,         // a head that came by HTTP/2; a larger one takes a large buffer
+    HEADS_KEPT = POOL_KEEPS(256),
+    TRAILER_BYTES_MAX = 8192,
+    STREAM_ROOM_BYTES = 1024, // small values of one stream (paths, ids) without allocation
 
     GREETING_TIMEOUT_MS = 15000, // PROXY header, ClientHello and handshake together
 
@@ -44,6 +47,16 @@ enum {
     TUNNEL_SPLICE_BYTES = 64 * 1024, // a tunnel's read of so much shows a long transfer: spliced
     TUNNEL_SMALL_BYTES = 16 * 1024,  // and so many reads below this one show that it is over
     TUNNEL_SMALL_READS = 8,
+
+    // HTTP/2: what a client or an endpoint may have on its way.
+    H2_CLIENT_STREAMS_MAX = 128,
+    H2_ENDPOINT_STREAMS_MAX = 1024, // of ours on one connection, if the endpoint lets us
+    H2_STREAM_WINDOW_BYTES = 256 * 1024,
+    H2_CLIENT_WINDOW_BYTES = 1024 * 1024, // of all streams of a connection
+    H2_ENDPOINT_WINDOW_BYTES = 16 * 1024 * 1024,
+    H2_HEADS_BYTES_MAX = 512 * 1024, // of all streams of a connection
+    H2_OUT_BYTES = 64 * 1024,        // frames made for one write
+    H2_LAST_CALL_MS = 500, // draining: requests on their way may still come after the first GOAWAY
 
     TRIES_MAX = 3,     // of one request, over all endpoints
     PATCHES_MAX = 64,  // headers that routes may set, add or remove in one head

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A stream's memory, beginning, end, and the loop that runs its steps.
-#include "proxy/stream.h"
+#include "proxy/h2_session.h"
 #include <stdlib.h>
 
 // ---- memory ----
@@ -40,6 +40,11 @@ static void free_room(struct stream *stream)
     }
 }
 
+static void on_idle(struct timer *timer)
+{
+    stream_on_idle(LIST_ENTRY(timer, struct stream, idle));
+}
+
 struct stream *stream_create(struct worker *worker)
 {
     struct stream *stream = pool_take(&worker->streams);
@@ -52,7 +57,10 @@ struct stream *stream_create(struct worker *worker)
     stream->n_trailers = 0;
     stream->pipe[0] = stream->to_up.pipe[0] = stream->to_down.pipe[0] = -1;
     list_init(&stream->ready);
+    list_init(&stream->down_node);
+    list_init(&stream->up_node);
     timer_init(&stream->timer, stream_on_route_timer);
+    timer_init(&stream->idle, on_idle);
     return stream;
 }
 
@@ -109,6 +117,39 @@ void stream_begin(struct stream *stream, struct downstream *down, uint32_t head_
     stream->step = STEP_route;
 }
 
+void stream_begin_h2(struct stream *stream, bool has_ended)
+{
+    begin(stream, stream->down);
+    stream->is_upgrade = stream->pseudo.protocol.len > 0;
+    stream->keep_down = true;
+    stream->down_wire_received += stream->head_len;
+    // Without a length the body's end is told by the stream's (RFC 9113, 8.1).
+    if (!has_ended && stream->req.body == BODY_NONE && !stream->is_upgrade &&
+        !stream->req.headers.first[HEADER_CONTENT_LENGTH])
+        stream->req.body = BODY_CHUNKED;
+    if (has_ended) {
+        stream->req.body = BODY_NONE;
+        stream->request_received = true;
+        stream->request_end_ns = stream->worker->loop.now_ns;
+        stream->req_queue.has_end = true;
+    }
+    stream->step = STEP_route;
+    stream_progress(stream);
+    stream_wake(stream);
+}
+
+void stream_progress(struct stream *stream)
+{
+    const struct proxy_options *options = proxy_get_options(stream->worker->proxy);
+    uint32_t timeout_ms =
+        stream->is_tunnel ? options->tunnel_idle_timeout_ms : options->stream_idle_timeout_ms;
+    if (stream->down_h2)
+        timer_arm(&stream->worker->loop.wheel, &stream->idle,
+                  stream->worker->loop.now_ms + timeout_ms);
+    else
+        downstream_progress(stream->down, timeout_ms);
+}
+
 void stream_refuse(struct stream *stream, struct downstream *down, enum h1_error error,
                    uint16_t status, struct str details)
 {
@@ -116,13 +157,16 @@ void stream_refuse(struct stream *stream, struct downstream *down, enum h1_error
     struct header *items = stream->req.headers.items;
     stream->req = (struct h1_request){.headers = {.items = items, .cap = HEADERS_MAX}};
     begin(stream, down);
-    stream->request_received = true;
+    stream->request_received |= !stream->down_h2;
     down->rx_off = down->rx_end;
     const char *sentence = h1_error_sentence(error);
     stream_reply(stream, status, status == 408 ? FLAG_BIT(SI) : FLAG_BIT(DPE), details,
                  status == 408 ? STR("request head not received in time") : str_of(sentence));
     stream->keep_down = false;
-    stream_drive(stream);
+    if (stream->down_h2)
+        stream_wake(stream);
+    else
+        stream_drive(stream);
 }
 
 // ---- TCP ----
@@ -257,12 +301,32 @@ static void note_outcome(struct stream *stream)
         COUNT(slot->counters[CLUSTER_COUNTER_RESPONSES_2XX + stream->status / 100 - 2], 1);
 }
 
+static void return_h2_buffers(struct stream *stream)
+{
+    struct worker *worker = stream->worker;
+    queue_fini(&stream->req_queue, worker);
+    queue_fini(&stream->res_queue, worker);
+    head_text_fini(&stream->req_text, worker);
+    head_text_fini(&stream->res_text, worker);
+    head_text_fini(&stream->req_trailers, worker);
+    head_text_fini(&stream->res_trailers, worker);
+    if (stream->idle.deadline_ms)
+        timer_disarm(&worker->loop.wheel, &stream->idle);
+}
+
 // Bytes behind this request (pipelined) stay with the connection.
 static void return_buffers(struct stream *stream)
 {
     struct downstream *down = stream->down;
     struct worker *worker = stream->worker;
+    if (stream_is_mixed(stream))
+        return_h2_buffers(stream);
+    pool_give(&worker->large, stream->res_kept);
+    stream_close_direction(stream, &stream->to_up);
+    stream_close_direction(stream, &stream->to_down);
     stream_close_pipe(stream);
+    if (stream->down_h2)
+        return;
     if (stream->large && stream->body_end < stream->body_fill) {
         pool_give(down->rx_cap == BUFFER_SMALL_BYTES ? &worker->small : &worker->large, down->rx);
         down->rx = stream->large;
@@ -276,9 +340,6 @@ static void return_buffers(struct stream *stream)
             down->rx_off = stream->body_end;
         pool_give(&worker->large, stream->large);
     }
-    pool_give(&worker->large, stream->res_kept);
-    stream_close_direction(stream, &stream->to_up);
-    stream_close_direction(stream, &stream->to_down);
 }
 
 static void finish(struct stream *stream)
@@ -295,9 +356,12 @@ static void finish(struct stream *stream)
     if (stream->timer.deadline_ms)
         timer_disarm(&worker->loop.wheel, &stream->timer);
     list_remove(&stream->ready);
+    if (stream->down_h2)
+        h2_downstream_stream_done(stream, stream->cut);
+    else
+        down->stream = NULL;
     return_buffers(stream);
     free_room(stream);
-    down->stream = NULL;
     if (stream->hold)
         worker_release_hold(worker, stream->hold);
     pool_give(&worker->streams, stream);
@@ -309,18 +373,21 @@ static bool ends_by_close(const struct stream *stream)
     if (stream->is_tunnel)
         return stream->flags & FLAG_BIT(UC);
     return stream->head_sent_down && !stream->reply_status &&
-           (stream->decode_chunked ||
+           (stream->decode_chunked || (stream->up_h2 && stream->is_http10) ||
             (stream->res.body == BODY_UNTIL_CLOSE && !stream->encode_chunked));
 }
 
 enum step_result stream_step_finish(struct stream *stream)
 {
     struct downstream *down = stream->down;
-    if (!stream->cut && !sock_is_flushed(&down->sock))
+    if (!stream->cut && !stream->down_h2 && !sock_is_flushed(&down->sock))
         return STEP_WAIT; // the client's own time: what TLS holds is not sent yet
     bool keep_alive = stream->keep_down && !stream->cut && stream->request_received;
     bool cut = stream->cut, reset = cut && ends_by_close(stream);
+    bool is_h2 = stream->down_h2;
     finish(stream);
+    if (is_h2)
+        return STEP_DONE;
     if (reset)
         downstream_reset(down);
     else if (cut)
@@ -346,8 +413,7 @@ void stream_abort(struct stream *stream)
 
 enum step_result stream_yield(struct stream *stream)
 {
-    if (list_empty(&stream->ready))
-        list_push_back(&stream->worker->ready, &stream->ready);
+    stream_wake(stream);
     return STEP_WAIT;
 }
 
@@ -362,9 +428,22 @@ void stream_run(struct stream *stream)
     }
 }
 
+void stream_wake(struct stream *stream)
+{
+    if (list_empty(&stream->ready))
+        list_push_back(&stream->worker->ready, &stream->ready);
+}
+
 void stream_drive(struct stream *stream)
 {
     struct downstream *down = stream->down;
+    if (stream->down_h2) {
+        if (stream->down_lost)
+            stream_abort(stream);
+        else
+            stream_run(stream);
+        return;
+    }
     stream_run(stream);
     downstream_continue(down);
 }

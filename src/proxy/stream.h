@@ -9,6 +9,8 @@
 // Bodies flow in `relay`, the request's already from `send` on: each side's reading stops while the
 // other side's buffer is full.
 #pragma once
+#include "proxy/body_queue.h"
+#include "proxy/grpc_web.h"
 #include "proxy/worker.h"
 
 #define STREAM_STEPS(X)                                                                            \
@@ -32,7 +34,7 @@ enum step_result {
     STEP_DONE, // the stream is gone
 };
 
-struct room { // small allocations of one stream
+struct room {   // small allocations of one stream
     char *more; // list of malloc'ed blocks
     uint32_t used;
     char bytes[STREAM_ROOM_BYTES];
@@ -48,13 +50,20 @@ struct direction { // of a tunnel
     uint8_t n_small; // short reads of the pipe in a row
 };
 
+struct head_text { // a head that came by HTTP/2, written down as HTTP/1
+    char *bytes;   // of worker->heads, or a large buffer; NULL: none
+    uint32_t len, cap;
+    uint32_t cookie_end; // of the one Cookie field that crumbs are joined in; 0: none yet
+    bool is_too_large;
+};
+
 struct stream {
     struct worker *worker;
-    struct downstream *down; // owner
-    struct upstream *up;     // acquired; NULL: none
+    struct downstream *down;    // owner
+    struct upstream *up;        // acquired; NULL: none
     struct snapshot_hold *hold; // NULL: a tunnel, which outlives snapshots
     const struct listener *listener;
-    const struct route *route;   // NULL: none matched
+    const struct route *route; // NULL: none matched
     const struct target *target;
     const struct cluster *cluster;
     const struct endpoint *endpoint;
@@ -64,8 +73,38 @@ struct stream {
     uint64_t cluster_identity;
     struct {
         struct str cluster, route, listener;
-    } names; // of a tunnel
+    } names;           // of a tunnel
     struct list ready; // worker->ready
+    // HTTP/2 on one side or on both
+    bool down_h2, up_h2;
+    bool is_begun;       // its head is complete
+    bool down_lost;      // the client reset it
+    bool up_lost;        // the endpoint reset it (up_reset_code), or its connection is gone
+    bool up_refused;     // ... for certain before it was looked at
+    bool res_head_ready; // in `res`
+    bool has_request_queue, has_response_queue; // the bodies go through the queues
+    bool decode_request;                        // to HTTP/2: chunks of the client are taken apart
+    bool is_bad_body;                           // of the request: no base64
+    bool is_bad_response;                       // HTTP/2: reset because of that
+    bool is_answered_early;                     // HTTP/2: the endpoint wants no more of the request
+    uint8_t grpc_web;                           // enum grpc_web, of a request that goes by HTTP/2
+    struct base64_decoder base64;
+    int connect_error;      // of the shared connection that was waited for
+    int32_t down_id, up_id; // 0: none (any more)
+    int32_t window_id;      // of the client's stream, also when it is closed
+    uint32_t up_reset_code, reply_off;
+    struct h2_session *down_session;
+    struct list down_node, up_node; // the client's session; up->streams
+    struct timer idle;              // HTTP/2 client: the stream's own deadline
+    struct {
+        struct str method, scheme, authority, path, protocol;
+    } pseudo;
+    uint16_t pseudo_status;
+    struct head_text req_text, res_text;
+    struct body_queue req_queue, res_queue;
+    struct head_text req_trailers, res_trailers; // lines, to be sent on
+    char websocket_accept[32]; // HTTP/1 side of a WebSocket that is HTTP/2 on the other
+    struct str websocket_key;
     struct timer timer; // the route's timeout
     enum stream_step step;
 
@@ -74,43 +113,43 @@ struct stream {
     bool body_dropped;                   // body bytes left the buffer: no replay
     bool response_begun;                 // any byte of a response arrived
     bool response_received, response_sent;
-    bool head_sent_down;   // final response head went to the client
-    bool keep_down;        // the client's connection can carry another request
+    bool head_sent_down; // final response head went to the client
+    bool keep_down;      // the client's connection can carry another request
     bool keep_up;
     bool is_tcp, is_upgrade, is_tunnel;
     bool is_http10;
-    bool is_begun_tunnel;  // the heads were taken over, the snapshot let go
-    bool cut;              // ended before its end: close instead of keepalive
-    bool decode_chunked;   // response to an HTTP/1.0 client: chunks are taken apart
-    bool encode_chunked;   // response until close to an HTTP/1.1 client: chunks are made
-    bool on_fresh;         // this try must not use a pooled connection
-    bool try_was_reused;   // the connection of this try had carried a request before
-    bool anything_sent;    // some byte of this try went upstream
-    bool is_half_closed;   // the client ended its side: grace is running
+    bool is_begun_tunnel; // the heads were taken over, the snapshot let go
+    bool cut;             // ended before its end: close instead of keepalive
+    bool decode_chunked;  // response to an HTTP/1.0 client: chunks are taken apart
+    bool encode_chunked;  // response until close to an HTTP/1.1 client: chunks are made
+    bool on_fresh;        // this try must not use a pooled connection
+    bool try_was_reused;  // the connection of this try had carried a request before
+    bool anything_sent;   // some byte of this try went upstream
+    bool is_half_closed;  // the client ended its side: grace is running
     uint8_t n_tries;
-    uint16_t status; // sent downstream; 0: none
+    uint16_t status;   // sent downstream; 0: none
     uint32_t head_len; // of the request in down->rx
     uint64_t flags;
     struct str details, failure;
-    struct str down_failure; // of the client's transport
+    struct str down_failure;                                // of the client's transport
     struct str termination, up_close_type, up_close_reason; // of the log; constants
     struct str reply_body;
     uint16_t reply_status;
     struct str reply_headers; // further header lines of a local answer, each with CR LF
 
-    char *body;           // request body bytes: in down->rx or in `large`
-    uint32_t body_begin;  // first body byte that is still there: where a replay starts
+    char *body;                  // request body bytes: in down->rx or in `large`
+    uint32_t body_begin;         // first body byte that is still there: where a replay starts
     uint32_t body_off, body_end; // validated and unsent part of `body`
-    uint32_t body_fill;   // end of what was read into `body`; past body_end: pipelined
-    char *res_kept;       // up->rx of a connection that was left: the log line still reads the head in it
-    char *large;          // BUFFER_LARGE_BYTES for a body that did not come with its head
-    uint64_t body_unread; // LENGTH: still to come from the client
-    uint64_t body_bytes_max; // 0: none
+    uint32_t body_fill;          // end of what was read into `body`; past body_end: pipelined
+    char *res_kept; // up->rx of a connection that was left: the log line still reads the head in it
+    char *large;    // BUFFER_LARGE_BYTES for a body that did not come with its head
+    uint64_t body_unread;      // LENGTH: still to come from the client
+    uint64_t body_bytes_max;   // 0: none
     uint32_t res_off, res_end; // unsent part of up->rx
     uint32_t res_head_len;
-    uint64_t res_unread;  // LENGTH: still to come from upstream
-    int pipe[2];          // splice; -1: none
-    uint32_t pipe_bytes;  // in the pipe
+    uint64_t res_unread; // LENGTH: still to come from upstream
+    int pipe[2];         // splice; -1: none
+    uint32_t pipe_bytes; // in the pipe
 
     struct str host, path, original_path; // lower case without port; forwarded with query; as sent
     struct str authority;                 // as forwarded
@@ -154,13 +193,18 @@ void stream_begin(struct stream *stream, struct downstream *down, uint32_t head_
 void stream_begin_tcp(struct stream *stream, struct downstream *down,
                       const struct listener *listener, const struct tcp_routes *routes,
                       struct str early);
+void stream_begin_h2(struct stream *stream, bool has_ended); // its head is in `req`
 void stream_run(struct stream *stream);
+void stream_wake(struct stream *stream);              // is driven later in this turn
 enum step_result stream_yield(struct stream *stream); // used up its turn: goes on in the next round
-// As stream_run, then goes on with the connection's next request: for whoever is called by an event.
+// As stream_run, then goes on with the connection's next request: for whoever is called by an
+// event.
 void stream_drive(struct stream *stream);
 void stream_abort(struct stream *stream); // the client is gone: log, free; the caller closes `down`
 void stream_on_upstream(struct stream *stream); // an event on stream->up
 void stream_on_idle(struct stream *stream);     // no progress for the idle deadline
+// Bytes moved: the idle deadline anew.
+void stream_progress(struct stream *stream);
 // A request that could not even be parsed: answered, logged and the connection closed.
 void stream_refuse(struct stream *stream, struct downstream *down, enum h1_error error,
                    uint16_t status, struct str details);
@@ -179,6 +223,7 @@ STREAM_STEPS(X)
 
 // stream_connect.c
 void stream_leave_upstream(struct stream *stream, bool reusable, bool is_error);
+void stream_detach_upstream(struct stream *stream, bool is_error); // a shared one that is lost
 // stream_fail.c: what each failure means for the request; a step returns what these return
 enum step_result stream_upstream_failed(struct stream *stream);
 enum step_result stream_bad_response(struct stream *stream, struct str details);
@@ -193,13 +238,15 @@ void stream_forget_response(struct stream *stream); // the fields of a response 
 void stream_reply(struct stream *stream, uint16_t status, uint64_t flags, struct str details,
                   struct str text);
 void stream_write_reply(struct stream *stream);
+bool stream_is_grpc(const struct stream *stream); // by its content-type
 // stream_head.c: heads into worker->scratch; 0: too large
 size_t stream_build_request_head(struct stream *stream, char *out, size_t cap);
 size_t stream_build_response_head(struct stream *stream, char *out, size_t cap);
 size_t stream_build_interim_head(struct stream *stream, char *out, size_t cap);
 size_t stream_build_reply_head(struct stream *stream, size_t body_len, char *out, size_t cap);
 bool stream_keeps_downstream(struct stream *stream); // decides, when a head is due
-void stream_identify(struct stream *stream); // x-request-id and x-forwarded-for, also of answers of our own
+void stream_identify(
+    struct stream *stream); // x-request-id and x-forwarded-for, also of answers of our own
 void stream_prepare_request(struct stream *stream); // ids, x-forwarded-for, header operations
 void stream_prepare_response(struct stream *stream);
 void stream_prepare_reply(struct stream *stream);
@@ -217,11 +264,12 @@ enum pump_result {
     PUMP_YIELD, // used up its turn
     PUMP_DOWN_FAILED,
     PUMP_UP_FAILED,
-    PUMP_BAD_REQUEST,  // chunked framing of the request is broken
+    PUMP_BAD_REQUEST, // chunked framing of the request is broken
     PUMP_BAD_RESPONSE,
     PUMP_TOO_LARGE, // the request body is over its limit
 };
-enum step_result stream_pump_failed(struct stream *stream, enum pump_result result); // stream_fail.c
+enum step_result stream_pump_failed(struct stream *stream,
+                                    enum pump_result result); // stream_fail.c
 enum pump_result stream_pump_request(struct stream *stream);
 // Reads the request's body and drops it.
 enum pump_result stream_drop_request(struct stream *stream);
@@ -232,6 +280,27 @@ enum pump_result stream_take_response_bytes(struct stream *stream, uint32_t end)
 void stream_close_pipe(struct stream *stream);
 // stream_tunnel.c: gives back what a direction holds; bytes in it are lost.
 void stream_close_direction(struct stream *stream, struct direction *way);
+bool stream_forward_interim(struct stream *stream); // stream_response.c: 1xx in `res`
+// stream_mixed.c: with HTTP/2 on at least one side
+bool stream_is_mixed(const struct stream *stream);
+enum step_result stream_send_mixed(struct stream *stream);
+enum step_result stream_begin_response_mixed(struct stream *stream);
+enum step_result stream_answer_mixed(struct stream *stream); // `res` is there
+void stream_strip_chunks(struct stream *stream); // stream_body.c: the body that came with the head
+enum pump_result stream_pump_request_mixed(struct stream *stream);
+enum pump_result stream_pump_response_mixed(struct stream *stream);
+enum pump_result stream_read_request(struct stream *stream);  // stream_body.c: into an empty buffer
+enum pump_result stream_read_response(struct stream *stream); // likewise
+bool stream_flush_upstream_head(struct stream *stream);
+void stream_submit_reply(struct stream *stream);
+void stream_leave_snapshot(struct stream *stream); // stream_tunnel.c
+// head_text.c
+bool head_text_add(struct head_text *text, struct worker *worker, struct str name, struct str value,
+                   uint32_t max); // false: over `max`
+bool head_text_put(struct head_text *text, struct worker *worker, struct str bytes, uint32_t max);
+void head_text_fini(struct head_text *text, struct worker *worker);
+struct str head_text_str(const struct head_text *text);
+struct str stream_scheme(const struct stream *stream); // of the client's side
 // stream_log.c
 void stream_log(struct stream *stream);
 void stream_fill_info(struct stream *stream, struct request_info *info);

@@ -9,6 +9,82 @@
 
 // ---- taking up what was read ----
 
+// Trailers go on by HTTP/2 as they came; no more than fits is kept.
+static void pass_trailer(struct stream *stream, struct head_text *trailers, struct str name,
+                         struct str value)
+{
+    head_text_add(trailers, stream->worker, name, value, TRAILER_BYTES_MAX);
+}
+
+// Data without its chunks, moved together so that it ends where the chunks did: what follows stays.
+struct gather {
+    char *data;
+    uint32_t begin, n;
+};
+
+static void gather_add(struct gather *gather, struct str data)
+{
+    memmove(gather->data + gather->begin + gather->n, data.ptr, data.len);
+    gather->n += (uint32_t)data.len;
+}
+
+static uint32_t gather_end(struct gather *gather, uint32_t end) // where the data begins now
+{
+    memmove(gather->data + end - gather->n, gather->data + gather->begin, gather->n);
+    return end - gather->n;
+}
+
+void stream_strip_chunks(struct stream *stream)
+{
+    struct gather gather = {stream->body, stream->body_off, 0};
+    struct h1_chunked chunked;
+    if (stream->req.body != BODY_CHUNKED || stream->decode_request)
+        return;
+    stream->decode_request = true; // what is still to come
+    h1_chunked_init(&chunked);
+    for (uint32_t at = stream->body_off; at < stream->body_end;) {
+        size_t used;
+        struct str data, name;
+        enum h1_chunk_event event = h1_chunked_next(&chunked, stream->body + at,
+                                                    stream->body_end - at, &used, &data, &name);
+        CHECK(event != H1_CHUNK_ERROR); // it was found good when it came
+        at += (uint32_t)used;
+        if (event == H1_CHUNK_DATA)
+            gather_add(&gather, data);
+        if (event == H1_CHUNK_TRAILER)
+            pass_trailer(stream, &stream->req_trailers, name, data);
+        if (event == H1_CHUNK_END)
+            break;
+    }
+    stream->body_off = stream->body_begin = gather_end(&gather, stream->body_end);
+    stream->body_dropped = true; // the chunks are gone: no replay by HTTP/1
+}
+
+static bool take_chunked_request(struct stream *stream, uint32_t end)
+{
+    struct gather gather = {stream->body, stream->body_end, 0};
+    while (stream->body_end < end && !stream->request_received) {
+        size_t used;
+        struct str data, name;
+        enum h1_chunk_event event =
+            h1_chunked_next(&stream->req_chunked, stream->body + stream->body_end,
+                            end - stream->body_end, &used, &data, &name);
+        stream->body_end += (uint32_t)used;
+        if (event == H1_CHUNK_ERROR)
+            return false;
+        if (event == H1_CHUNK_DATA)
+            stream->bytes_received += data.len;
+        if (event == H1_CHUNK_DATA && stream->decode_request)
+            gather_add(&gather, data);
+        if (event == H1_CHUNK_TRAILER && stream->decode_request)
+            pass_trailer(stream, &stream->req_trailers, name, data);
+        stream->request_received = event == H1_CHUNK_END;
+    }
+    if (stream->decode_request)
+        stream->body_off = gather_end(&gather, stream->body_end);
+    return true;
+}
+
 enum pump_result stream_take_request_bytes(struct stream *stream, uint32_t end)
 {
     stream->body_fill = end;
@@ -16,7 +92,10 @@ enum pump_result stream_take_request_bytes(struct stream *stream, uint32_t end)
         return PUMP_DONE;
     uint32_t begin = stream->body_end, n = end - begin;
     switch (stream->req.body) {
-    case BODY_UNTIL_CLOSE: // no request has this
+    case BODY_UNTIL_CLOSE: // of a tunnel to HTTP/2
+        stream->body_end = end;
+        stream->bytes_received += n;
+        break;
     case BODY_NONE:
         stream->request_received = true;
         break;
@@ -29,19 +108,8 @@ enum pump_result stream_take_request_bytes(struct stream *stream, uint32_t end)
         stream->request_received = stream->body_unread == 0;
         break;
     case BODY_CHUNKED:
-        while (stream->body_end < end && !stream->request_received) {
-            size_t used;
-            struct str data, name;
-            enum h1_chunk_event event =
-                h1_chunked_next(&stream->req_chunked, stream->body + stream->body_end,
-                                end - stream->body_end, &used, &data, &name);
-            stream->body_end += (uint32_t)used;
-            if (event == H1_CHUNK_ERROR)
-                return PUMP_BAD_REQUEST;
-            if (event == H1_CHUNK_DATA)
-                stream->bytes_received += data.len;
-            stream->request_received = event == H1_CHUNK_END;
-        }
+        if (!take_chunked_request(stream, end))
+            return PUMP_BAD_REQUEST;
         if (stream->body_bytes_max && stream->bytes_received > stream->body_bytes_max)
             return PUMP_TOO_LARGE;
         break;
@@ -75,6 +143,8 @@ static enum pump_result take_chunked_response(struct stream *stream, uint32_t en
             return PUMP_BAD_RESPONSE;
         if (event == H1_CHUNK_TRAILER)
             keep_trailer(stream, name, data);
+        if (event == H1_CHUNK_TRAILER && stream->down_h2)
+            pass_trailer(stream, &stream->res_trailers, name, data);
         if (event == H1_CHUNK_DATA)
             stream->bytes_sent += data.len;
         if (stream->decode_chunked && event == H1_CHUNK_DATA) {
@@ -151,7 +221,7 @@ enum pump_result stream_take_response_bytes(struct stream *stream, uint32_t end)
 
 // ---- request body ----
 
-static bool flush_upstream_head(struct stream *stream)
+bool stream_flush_upstream_head(struct stream *stream)
 {
     struct upstream *up = stream->up;
     if (!up->tx || !up->sock.writable)
@@ -171,14 +241,8 @@ static bool flush_upstream_head(struct stream *stream)
     return true;
 }
 
-static void note_progress(struct stream *stream)
-{
-    downstream_progress(stream->down,
-                        proxy_get_options(stream->worker->proxy)->stream_idle_timeout_ms);
-}
-
 // Reads more of the request's body into an empty buffer.
-static enum pump_result read_request(struct stream *stream)
+enum pump_result stream_read_request(struct stream *stream)
 {
     struct downstream *down = stream->down;
     if (!down->sock.readable)
@@ -196,11 +260,15 @@ static enum pump_result read_request(struct stream *stream)
     ssize_t n = sock_recv(&down->sock, stream->body, BUFFER_LARGE_BYTES);
     if (n == -EAGAIN)
         return PUMP_WAIT;
+    if (n == 0 && stream->is_tunnel) {
+        stream->request_received = true;
+        return PUMP_DONE;
+    }
     if (n <= 0)
         return PUMP_DOWN_FAILED;
     WORKER_COUNT(stream->worker, DOWNSTREAM_BYTES_RECEIVED, n);
     if (stream->step != STEP_drop) // the time to drop a body in is not prolonged by its bytes
-        note_progress(stream);
+        stream_progress(stream);
     return stream_take_request_bytes(stream, (uint32_t)n);
 }
 
@@ -208,7 +276,9 @@ enum pump_result stream_pump_request(struct stream *stream)
 {
     struct upstream *up = stream->up;
     uint32_t moved = 0;
-    if (!flush_upstream_head(stream))
+    if (stream_is_mixed(stream))
+        return stream_pump_request_mixed(stream);
+    if (!stream_flush_upstream_head(stream))
         return PUMP_UP_FAILED;
     while (!up->tx) {
         if (stream->body_off < stream->body_end) {
@@ -224,7 +294,7 @@ enum pump_result stream_pump_request(struct stream *stream)
             stream->body_off += (uint32_t)n;
             stream->up_wire_sent += (uint64_t)n;
             moved += (uint32_t)n;
-            note_progress(stream);
+            stream_progress(stream);
             continue;
         }
         if (stream->request_received) {
@@ -233,7 +303,7 @@ enum pump_result stream_pump_request(struct stream *stream)
         }
         if (moved >= RELAY_BYTES_PER_RUN)
             return PUMP_YIELD;
-        enum pump_result result = read_request(stream);
+        enum pump_result result = stream_read_request(stream);
         if (result != PUMP_DONE)
             return result;
     }
@@ -246,7 +316,7 @@ enum pump_result stream_drop_request(struct stream *stream)
         stream->body_off = stream->body_end;
         if (stream->request_received)
             return PUMP_DONE;
-        enum pump_result result = read_request(stream);
+        enum pump_result result = stream_read_request(stream);
         if (result != PUMP_DONE)
             return result;
     }
@@ -300,7 +370,7 @@ static void note_sent_down(struct stream *stream, size_t n)
 {
     stream->down_wire_sent += n;
     WORKER_COUNT(stream->worker, DOWNSTREAM_BYTES_SENT, n);
-    note_progress(stream);
+    stream_progress(stream);
 }
 
 static enum pump_result drain_pipe(struct stream *stream)
@@ -342,7 +412,7 @@ static enum pump_result response_ended(struct stream *stream)
     return PUMP_DONE;
 }
 
-static enum pump_result read_response(struct stream *stream)
+enum pump_result stream_read_response(struct stream *stream)
 {
     struct upstream *up = stream->up;
     if (!up->sock.readable)
@@ -393,6 +463,8 @@ static uint64_t bytes_per_run(const struct stream *stream)
 enum pump_result stream_pump_response(struct stream *stream)
 {
     uint64_t begin_bytes = stream->down_wire_sent;
+    if (stream_is_mixed(stream))
+        return stream_pump_response_mixed(stream);
     if (!downstream_flush(stream->down))
         return PUMP_DOWN_FAILED;
     if (stream->down->tx)
@@ -414,7 +486,7 @@ enum pump_result stream_pump_response(struct stream *stream)
                      : stream->up->sock.failed ? PUMP_UP_FAILED
                                                : PUMP_WAIT;
         } else {
-            result = read_response(stream);
+            result = stream_read_response(stream);
         }
         if (result != PUMP_DONE)
             return result;

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The steps `connect` and `send`: an endpoint, a connection to it, the request's head.
-#include "proxy/proxy_protocol.h"
 #include "proxy/stream.h"
 #include <stdlib.h>
-#include <sys/socket.h>
 
 static uint32_t active_of(void *arg, const struct endpoint *endpoint)
 {
@@ -43,6 +41,14 @@ static void note_inactive(struct stream *stream, bool is_error)
     stream->endpoint_slot = NULL;
 }
 
+void stream_detach_upstream(struct stream *stream, bool is_error)
+{
+    note_inactive(stream, is_error);
+    list_remove(&stream->up_node);
+    stream->up->n_streams--;
+    stream->up = NULL;
+}
+
 void stream_leave_upstream(struct stream *stream, bool reusable, bool is_error)
 {
     struct upstream *up = stream->up;
@@ -50,6 +56,12 @@ void stream_leave_upstream(struct stream *stream, bool reusable, bool is_error)
         return;
     note_inactive(stream, is_error);
     stream->up = NULL;
+    if (up->is_shared) {
+        if (!reusable)
+            stream->up_close_type = STR("LocalReset");
+        upstream_leave(up, stream);
+        return;
+    }
     if (!reusable && up->state != UP_CONNECTING) {
         stream->up_close_type = up->sock.failed        ? STR("RemoteReset")
                                 : up->sock.peer_closed ? STR("Normal")
@@ -72,32 +84,38 @@ void stream_leave_upstream(struct stream *stream, bool reusable, bool is_error)
 
 static enum step_result connect_failed(struct stream *stream, int error);
 
-// In front of everything else, TLS too. A socket that has sent nothing yet has room for it.
-static bool send_proxy_header(struct stream *stream)
+static void note_connected(struct stream *stream)
 {
-    const struct downstream *down = stream->down;
-    char header[PROXY_WRITE_BYTES_MAX];
-    size_t len =
-        proxy_header_write(stream->cluster->proxy_protocol, &down->remote, &down->local, header);
-    int more = stream->is_tcp ? 0 : MSG_MORE; // a request's head follows at once
-    return send(stream->up->sock.watch.fd, header, len, MSG_NOSIGNAL | more) == (ssize_t)len;
+    stream->connect_end_ns = stream->up->connect_end_ns;
+    stream->step = STEP_send;
+}
+
+static enum step_result go_on_connecting(struct stream *stream)
+{
+    struct upstream *up = stream->up;
+    if (up->state == UP_CONNECTING) {
+        int error = up->is_shared ? EAGAIN : upstream_finish_connect(up);
+        if (error == EAGAIN)
+            return STEP_WAIT;
+        if (error) {
+            stream->failure = stream_copy(stream, upstream_failure(up, error));
+            return connect_failed(stream, error);
+        }
+    }
+    note_connected(stream);
+    return STEP_NEXT;
 }
 
 enum step_result stream_step_connect(struct stream *stream)
 {
     struct worker *worker = stream->worker;
-    if (stream->up) { // an event while connecting
-        if (!stream->up->sock.failed && !stream->up->sock.writable)
-            return STEP_WAIT;
-        int error = upstream_finish_connect(stream->up);
-        if (error == 0 && stream->cluster->proxy_protocol && !send_proxy_header(stream))
-            error = EPIPE;
-        if (error)
-            return connect_failed(stream, error);
-        stream->connect_end_ns = stream->up->connect_end_ns;
-        stream->step = STEP_send;
-        return STEP_NEXT;
+    if (stream->connect_error) { // of a shared connection
+        int error = stream->connect_error;
+        stream->connect_error = 0;
+        return connect_failed(stream, error);
     }
+    if (stream->up) // an event while connecting
+        return go_on_connecting(stream);
     if (!stream->cluster_slot) {
         stream->cluster_slot = worker_cluster_slot(worker, stream->hold->snapshot, stream->cluster);
         stream->cluster_identity = stream->cluster_slot->identity;
@@ -119,17 +137,17 @@ enum step_result stream_step_connect(struct stream *stream)
     }
     note_endpoint(stream, endpoint);
     int error = 0;
-    struct upstream *up = upstream_acquire(worker, stream->hold->snapshot, stream->cluster,
-                                           endpoint, stream->on_fresh, &error);
-    if (!up)
+    struct upstream *up = upstream_acquire(stream, endpoint, &error);
+    if (!up) {
+        stream->failure = str_of(strerrordesc_np(error));
         return connect_failed(stream, error);
+    }
     stream->up = up;
-    up->stream = stream;
     note_active(stream, up);
     stream->upstream_id = up->id;
     stream->upstream_ids[stream->n_upstream_ids++ % TRIES_MAX] = up->id;
     stream->upstream_remote = up->remote;
-    stream->try_was_reused = up->state == UP_BUSY;
+    stream->try_was_reused = up->state != UP_CONNECTING && up->n_requests > 0;
     stream->connect_begin_ns = up->connect_begin_ns;
     stream->connect_end_ns = up->connect_end_ns;
     if (up->state == UP_CONNECTING)
@@ -141,9 +159,7 @@ enum step_result stream_step_connect(struct stream *stream)
 // Another endpoint may do: nothing was sent, so trying again is always safe.
 static enum step_result connect_failed(struct stream *stream, int error)
 {
-    static const char timed_out[] = "connection timeout";
     stream_leave_upstream(stream, false, true);
-    stream->failure = error == ETIMEDOUT ? STR(timed_out) : str_of(strerrordesc_np(error));
     if (stream->n_tries < TRIES_MAX && stream->n_tries < stream->cluster->n_endpoints) {
         WORKER_COUNT(stream->worker, RETRIES, 1);
         stream->step = STEP_connect;
@@ -190,6 +206,11 @@ enum step_result stream_step_send(struct stream *stream)
     }
     note_first_write(stream);
     stream_prepare_request(stream);
+    if (up->state == UP_SHARED)
+        return stream_send_mixed(stream);
+    stream->up_h2 = stream->has_response_queue = false;
+    if (stream->down_h2 && stream->req.body == BODY_CHUNKED && !stream->req_queue.makes_chunks)
+        queue_make_chunks(&stream->req_queue, worker, head_text_str(&stream->req_trailers));
     size_t len = stream_build_request_head(stream, worker->scratch, SCRATCH_BYTES);
     if (len == 0) {
         stream_leave_upstream(stream, true, false);
@@ -198,7 +219,9 @@ enum step_result stream_step_send(struct stream *stream)
         return STEP_NEXT;
     }
     struct str head = {worker->scratch, len};
-    struct str body = {stream->body + stream->body_off, stream->body_end - stream->body_off};
+    struct str body = STR_NONE;
+    if (stream->body)
+        body = (struct str){stream->body + stream->body_off, stream->body_end - stream->body_off};
     if (body.len > 0 && body.len <= COPY_BODY_MAX && len + body.len <= SCRATCH_BYTES) {
         memcpy(worker->scratch + len, body.ptr, body.len);
         head.len += body.len;
@@ -218,7 +241,7 @@ enum step_result stream_step_send(struct stream *stream)
         memcpy(up->tx, worker->scratch + sent, len - sent);
         up->tx_off = 0;
         up->tx_end = (uint32_t)(len - sent);
-    } else {
+    } else if (stream->body) {
         stream->body_off += (uint32_t)(sent - len);
     }
     stream->step = STEP_head;

@@ -5,6 +5,8 @@
 
 static bool may_replay(const struct stream *stream)
 {
+    if (stream->up_refused) // it was not looked at (RFC 9113, 8.7)
+        return !stream->response_begun && !stream->body_dropped && stream->n_tries < TRIES_MAX;
     return !stream->response_begun && !stream->body_dropped && stream->try_was_reused &&
            stream->n_tries < TRIES_MAX &&
            (!stream->anything_sent || http_method_is_idempotent(stream->req.method_id));
@@ -17,21 +19,36 @@ enum step_result stream_upstream_failed(struct stream *stream)
     if (may_replay(stream)) {
         stream_leave_upstream(stream, false, false);
         WORKER_COUNT(stream->worker, RETRIES, 1);
-        stream->on_fresh = true;
-        stream->n_tries--; // the same endpoint again: its pooled connection failed, not itself
+        stream->on_fresh = !stream->up_refused;
+        if (!stream->up_refused)
+            stream->n_tries--; // the same endpoint again: its pooled connection failed, not itself
+        stream->up_lost = stream->up_refused = false;
         stream->request_sent = stream->anything_sent = false;
         stream->up_tx_end_ns = 0;
         stream->body_off = stream->body_begin;
         stream->step = STEP_connect;
         return STEP_NEXT;
     }
+    if (stream->is_bad_response)
+        return stream_bad_response(stream,
+                                   STR("upstream_reset_before_response_started{protocol_error}"));
     stream_leave_upstream(stream, false, true);
     COUNT(stream->cluster_slot->counters[CLUSTER_COUNTER_FAILURES], 1);
+    bool is_reset = stream->up_h2 && stream->up_reset_code;
     if (stream->head_sent_down) {
-        stream->flags |= FLAG_BIT(UC);
-        stream->details = STR("upstream_reset_after_response_started{connection_termination}");
+        stream->flags |= is_reset ? FLAG_BIT(UR) : FLAG_BIT(UC);
+        stream->details =
+            is_reset ? STR("upstream_reset_after_response_started{remote_reset}")
+                     : STR("upstream_reset_after_response_started{connection_termination}");
         stream->cut = true;
         stream->step = STEP_finish;
+        return STEP_NEXT;
+    }
+    if (is_reset) {
+        stream_reply(stream, 503, FLAG_BIT(UR),
+                     STR("upstream_reset_before_response_started{remote_reset}"),
+                     STR("upstream connect error or disconnect/reset before headers. reset reason: "
+                         "remote reset"));
         return STEP_NEXT;
     }
     stream_reply(stream, 503, FLAG_BIT(UC),
@@ -73,18 +90,22 @@ enum step_result stream_client_gone(struct stream *stream)
 static enum step_result bad_request(struct stream *stream)
 {
     enum h1_error error = stream->req_chunked.error;
+    struct str details = str_of(h1_error_detail(error)), text = str_of(h1_error_sentence(error));
+    if (stream->is_bad_body) {
+        details = STR("grpc_web.bad_base64");
+        text = STR("the body is no base64");
+    }
     stream_leave_upstream(stream, false, false);
     WORKER_COUNT(stream->worker, PROTOCOL_ERRORS, 1);
     stream->keep_down = false;
     if (stream->head_sent_down) {
         stream->flags |= FLAG_BIT(DPE);
-        stream->details = str_of(h1_error_detail(error));
+        stream->details = details;
         stream->cut = true;
         stream->step = STEP_finish;
         return STEP_NEXT;
     }
-    stream_reply(stream, 400, FLAG_BIT(DPE), str_of(h1_error_detail(error)),
-                 str_of(h1_error_sentence(error)));
+    stream_reply(stream, 400, FLAG_BIT(DPE), details, text);
     return STEP_NEXT;
 }
 

@@ -2,6 +2,7 @@
 // The heads that are sent: what is not changed is copied in runs of whole lines from the buffer it
 // came in; hop-by-hop fields are left out (RFC 9110, 7.6.1), ours are written behind.
 #include "proxy/stream.h"
+#include "tls/websocket.h"
 #include <stdio.h>
 
 struct writer {
@@ -90,6 +91,17 @@ static bool is_ingress_header(struct str name)
         if (str_equal_nocase(name, str_of(names[i])))
             return true;
     return false;
+}
+
+// By HTTP/2 a WebSocket has neither key nor answer to it (RFC 8441, 5).
+static bool is_websocket_key(struct str name)
+{
+    return str_equal_nocase(name, STR("sec-websocket-key"));
+}
+
+static bool is_websocket_accept(struct str name)
+{
+    return str_equal_nocase(name, STR("sec-websocket-accept")) || is_own_response_header(name);
 }
 
 static bool is_dropped(const struct header *header, const struct copy_rule *rule)
@@ -302,6 +314,11 @@ void stream_prepare_request(struct stream *stream)
     stream->n_request_patches = p.n;
 }
 
+struct str stream_scheme(const struct stream *stream)
+{
+    return stream->down->sock.tls ? STR("https") : STR("http");
+}
+
 static bool put_request_line(struct writer *w, struct stream *stream)
 {
     return put(w, stream->req.method) && PUT(w, " ") && put(w, stream->path) &&
@@ -323,7 +340,8 @@ static bool put_ingress_headers(struct writer *w, struct stream *stream)
            put_header(w, STR("x-forwarded-host"), stream->req.authority) &&
            put_header(w, STR("x-forwarded-port"),
                       (struct str){port, put_number(port, stream->listener->port)}) &&
-           PUT(w, "x-forwarded-scheme: http\r\nx-scheme: http\r\n") &&
+           put_header(w, STR("x-forwarded-scheme"), stream_scheme(stream)) &&
+           put_header(w, STR("x-scheme"), stream_scheme(stream)) &&
            (!came || put_header(w, STR("x-original-forwarded-for"), came->value));
 }
 
@@ -346,7 +364,7 @@ static bool put_own_headers(struct writer *w, struct stream *stream)
     if (!is_set_by_route(stream, STR("x-forwarded-for")))
         ok = ok && put_header(w, STR("x-forwarded-for"), stream->xff);
     if (!is_set_by_route(stream, STR("x-forwarded-proto")))
-        ok = ok && PUT(w, "x-forwarded-proto: http\r\n");
+        ok = ok && put_header(w, STR("x-forwarded-proto"), stream_scheme(stream));
     if (!is_set_by_route(stream, STR("x-request-id")))
         ok = ok && put_header(w, STR("x-request-id"), stream->request_id);
     if (address_is_internal(remote)) {
@@ -365,15 +383,30 @@ static bool put_own_headers(struct writer *w, struct stream *stream)
     return ok && (!stream->route->is_ingress || put_ingress_headers(w, stream));
 }
 
-static bool put_request_framing(struct writer *w, const struct stream *stream)
+// Of a WebSocket that is HTTP/2 on the client's side, the key is ours.
+static bool put_websocket_key(struct writer *w, struct stream *stream, const struct header *upgrade)
+{
+    if (!stream->down_h2 || !str_equal_nocase(upgrade->value, STR("websocket")))
+        return true;
+    uint64_t random[2] = {worker_random(stream->worker), worker_random(stream->worker)};
+    char key[WEBSOCKET_KEY_BYTES + 1];
+    websocket_key((const unsigned char *)random, key);
+    stream->websocket_key = stream_copy(stream, (struct str){key, WEBSOCKET_KEY_BYTES});
+    return put_header(w, STR("sec-websocket-key"), stream->websocket_key);
+}
+
+static bool put_request_framing(struct writer *w, struct stream *stream)
 {
     const struct header *upgrade = header_get(&stream->req.headers, HEADER_UPGRADE);
     bool ok = true;
+    if (stream->up_h2)
+        return !stream->req.te_trailers || PUT(w, "te: trailers\r\n");
     if (stream->req.body == BODY_CHUNKED)
         ok = PUT(w, "transfer-encoding: chunked\r\n");
     if (stream->is_upgrade && upgrade)
         return ok && PUT(w, "connection: upgrade\r\n") &&
-               put_header(w, STR("upgrade"), upgrade->value);
+               put_header(w, STR("upgrade"), upgrade->value) &&
+               put_websocket_key(w, stream, upgrade);
     if (stream->req.te_trailers) // TE is hop by hop itself: named by Connection (RFC 9110, 10.1.4)
         ok = ok && PUT(w, "connection: te\r\nte: trailers\r\n");
     return ok;
@@ -388,13 +421,18 @@ size_t stream_build_request_head(struct stream *stream, char *out, size_t cap)
                                   ID_BIT(X_FORWARDED_PROTO) | ID_BIT(X_REQUEST_ID) |
                                   ID_BIT(X_FORWARDED_CLIENT_CERT) | ID_BIT(HTTP2_SETTINGS);
     struct writer w = {out, out + cap};
-    const struct copy_rule rule = {drops, stream->request_patches, stream->n_request_patches,
-                                   stream->route->is_ingress ? is_ingress_header : NULL};
+    const uint64_t more = stream->grpc_web ? ID_BIT(CONTENT_TYPE) | ID_BIT(CONTENT_LENGTH) : 0;
+    const struct copy_rule rule = {drops | more, stream->request_patches, stream->n_request_patches,
+                                   stream->is_upgrade && stream->up_h2 ? is_websocket_key
+                                   : stream->route->is_ingress         ? is_ingress_header
+                                                                       : NULL};
     stream->n_attempts++;
-    bool ok = put_request_line(&w, stream) && copy_headers(&w, &stream->req.headers, &rule) &&
-              put_own_headers(&w, stream) &&
-              put_patches(&w, stream->request_patches, stream->n_request_patches) &&
-              put_request_framing(&w, stream) && PUT(&w, "\r\n");
+    bool ok =
+        put_request_line(&w, stream) && copy_headers(&w, &stream->req.headers, &rule) &&
+        (!stream->grpc_web || put_header(&w, STR("content-type"), grpc_web_request_type(stream))) &&
+        put_own_headers(&w, stream) &&
+        put_patches(&w, stream->request_patches, stream->n_request_patches) &&
+        put_request_framing(&w, stream) && PUT(&w, "\r\n");
     return ok ? (size_t)(w.at - out) : 0;
 }
 
@@ -430,8 +468,12 @@ void stream_prepare_response(struct stream *stream)
     patch_response(stream);
 }
 
-static bool put_status_line(struct writer *w, unsigned status, struct str reason)
+static bool put_status_line(struct writer *w, const struct stream *stream, unsigned status,
+                            struct str reason)
 {
+    if (stream->down_h2)
+        return true; // it is a field there
+
     char line[16] = "HTTP/1.1 000 ";
     line[9] = (char)('0' + status / 100);
     line[10] = (char)('0' + status / 10 % 10);
@@ -448,6 +490,8 @@ bool stream_keeps_downstream(struct stream *stream)
 
 static bool put_connection(struct writer *w, struct stream *stream)
 {
+    if (stream->down_h2)
+        return true;
     if (!stream_keeps_downstream(stream))
         return PUT(w, "connection: close\r\n");
     return stream->is_http10 ? PUT(w, "connection: keep-alive\r\n") : true;
@@ -456,13 +500,25 @@ static bool put_connection(struct writer *w, struct stream *stream)
 static bool put_response_framing(struct writer *w, struct stream *stream)
 {
     const struct h1_response *res = &stream->res;
+    if (stream->down_h2)
+        return true;
     if (res->status == 101) {
-        const struct header *upgrade = header_get(&res->headers, HEADER_UPGRADE);
+        const struct header *upgrade = stream->up_h2
+                                           ? header_get(&stream->req.headers, HEADER_UPGRADE)
+                                           : header_get(&res->headers, HEADER_UPGRADE);
         return PUT(w, "connection: upgrade\r\n") &&
-               (!upgrade || put_header(w, STR("upgrade"), upgrade->value));
+               (!upgrade || put_header(w, STR("upgrade"), upgrade->value)) &&
+               (!stream->websocket_accept[0] ||
+                put_header(w, STR("sec-websocket-accept"), str_of(stream->websocket_accept)));
     }
-    bool is_chunked =
-        (res->body == BODY_CHUNKED && !stream->decode_chunked) || stream->encode_chunked;
+    // By HTTP/2 the end of a stream tells that there is no body.
+    if (stream->up_h2 && res->body == BODY_NONE && !res->has_content_length && res->status != 204 &&
+        res->status != 304 && stream->req.method_id != METHOD_HEAD &&
+        !PUT(w, "content-length: 0\r\n"))
+        return false;
+    bool is_chunked = (res->body == BODY_CHUNKED && !stream->decode_chunked &&
+                       !(stream->up_h2 && stream->is_http10)) ||
+                      stream->encode_chunked;
     if (is_chunked && !PUT(w, "transfer-encoding: chunked\r\n"))
         return false;
     return put_connection(w, stream);
@@ -478,11 +534,18 @@ size_t stream_build_response_head(struct stream *stream, char *out, size_t cap)
 {
     const struct proxy_options *options = proxy_get_options(stream->worker->proxy);
     struct writer w = {out, out + cap};
+    const uint64_t more = stream->grpc_web ? ID_BIT(CONTENT_TYPE) | ID_BIT(CONTENT_LENGTH) : 0;
     const struct copy_rule rule = {
-        ID_BIT(SERVER), stream->response_patches, stream->n_response_patches,
-        stream->res.headers.first[HEADER_X_ENVOY] ? is_own_response_header : NULL};
-    bool ok = put_status_line(&w, stream->res.status, stream->res.reason) &&
+        ID_BIT(SERVER) | more, stream->response_patches, stream->n_response_patches,
+        stream->is_tunnel && stream->down_h2        ? is_websocket_accept
+        : stream->res.headers.first[HEADER_X_ENVOY] ? is_own_response_header
+                                                    : NULL};
+    struct str reason =
+        stream->up_h2 ? str_of(http_reason(stream->res.status)) : stream->res.reason;
+    bool ok = put_status_line(&w, stream, stream->res.status, reason) &&
               copy_headers(&w, &stream->res.headers, &rule);
+    if (stream->grpc_web && stream->res.headers.first[HEADER_CONTENT_TYPE])
+        ok = ok && put_header(&w, STR("content-type"), grpc_web_response_type(stream));
     if (!stream->res.headers.first[HEADER_DATE] && !has_response_patch(stream, STR("date")))
         ok = ok && put_header(&w, STR("date"), worker_date(stream->worker));
     if (!has_response_patch(stream, STR("server")))
@@ -498,7 +561,9 @@ size_t stream_build_interim_head(struct stream *stream, char *out, size_t cap)
 {
     struct writer w = {out, out + cap};
     const struct copy_rule rule = {.drops = ID_BIT(CONTENT_LENGTH)};
-    bool ok = put_status_line(&w, stream->res.status, stream->res.reason) &&
+    struct str reason =
+        stream->up_h2 ? str_of(http_reason(stream->res.status)) : stream->res.reason;
+    bool ok = put_status_line(&w, stream, stream->res.status, reason) &&
               copy_headers(&w, &stream->res.headers, &rule) && PUT(&w, "\r\n");
     return ok ? (size_t)(w.at - out) : 0;
 }
@@ -508,7 +573,7 @@ size_t stream_build_reply_head(struct stream *stream, size_t body_len, char *out
     const struct proxy_options *options = proxy_get_options(stream->worker->proxy);
     struct writer w = {out, out + cap};
     char length[24];
-    bool ok = put_status_line(&w, stream->status, str_of(http_reason(stream->status)));
+    bool ok = put_status_line(&w, stream, stream->status, str_of(http_reason(stream->status)));
     ok = ok && put(&w, stream->reply_headers);
     if (body_len > 0 && !has_response_patch(stream, STR("content-type")))
         ok = ok && PUT(&w, "content-type: text/plain\r\n");

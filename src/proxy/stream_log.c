@@ -8,6 +8,8 @@ static struct str protocol_of(const struct stream *stream)
 {
     if (stream->is_tcp || stream->req.method.len == 0)
         return STR_NONE;
+    if (stream->down_h2)
+        return STR("HTTP/2");
     return stream->is_http10 ? STR("HTTP/1.0") : STR("HTTP/1.1");
 }
 
@@ -80,7 +82,7 @@ static void fill_bytes(const struct stream *stream, struct request_info *info)
 static void fill_downstream_close(const struct stream *stream, struct request_info *info)
 {
     const struct sock *sock = &stream->down->sock;
-    if (sock->failed) {
+    if (sock->failed || stream->down_lost) {
         info->downstream_close_type = STR("RemoteReset");
     } else if (sock->peer_closed) {
         info->downstream_close_type = STR("Normal");
@@ -102,7 +104,7 @@ void stream_fill_info(struct stream *stream, struct request_info *info)
     fill_names(stream, info);
     fill_bytes(stream, info);
     info->method = stream->req.method;
-    info->scheme = STR("http");
+    info->scheme = stream_scheme(stream);
     info->path = stream->path.len ? stream->path : stream->req.target;
     info->original_path = stream->original_path;
     info->authority = stream->authority;
@@ -116,7 +118,7 @@ void stream_fill_info(struct stream *stream, struct request_info *info)
     info->n_trailers = stream->n_trailers;
     info->protocol = protocol_of(stream);
     if (stream->has_upstream_address && !stream->is_tcp)
-        info->upstream_protocol = STR("HTTP/1.1");
+        info->upstream_protocol = stream->up_h2 ? STR("HTTP/2") : STR("HTTP/1.1");
     info->status = stream->status;
     info->flags = stream->flags;
     info->details = stream->details;
@@ -159,7 +161,7 @@ static void add_own_patches(const struct stream *stream, struct request_info *in
     if (stream->xff.len > 0) {
         add_own(request, &n, "x-forwarded-for", stream->xff);
         add_own(request, &n, "x-request-id", stream->request_id);
-        add_own(request, &n, "x-forwarded-proto", STR("http"));
+        add_own(request, &n, "x-forwarded-proto", stream_scheme(stream));
     }
     info->request_patches = request;
     info->n_request_patches = n;

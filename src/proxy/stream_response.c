@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The steps `head` and `relay`: the response on its way to the client, and what of the request's
 // body is still to go.
-#include "proxy/stream.h"
+#include "proxy/h2_session.h"
 
 // Reads what is there of a head. 1: bytes came; 0: wait; -1: the connection ended.
 static int read_response_bytes(struct stream *stream)
@@ -9,9 +9,10 @@ static int read_response_bytes(struct stream *stream)
     struct upstream *up = stream->up;
     if (!up->rx)
         up->rx = pool_take(&stream->worker->large);
-    // Little at first: what follows of a long body need not be copied (splice). CHUNK_ROOM: a body until
-    // close is wrapped in chunks.
-    uint32_t cap = up->rx_end < FIRST_READ_BYTES ? FIRST_READ_BYTES : BUFFER_LARGE_BYTES - CHUNK_ROOM;
+    // Little at first: what follows of a long body need not be copied (splice). CHUNK_ROOM: a body
+    // until close is wrapped in chunks.
+    uint32_t cap =
+        up->rx_end < FIRST_READ_BYTES ? FIRST_READ_BYTES : BUFFER_LARGE_BYTES - CHUNK_ROOM;
     if (up->rx_end == cap)
         return -1;
     ssize_t n = sock_recv(&up->sock, up->rx + up->rx_end, cap - up->rx_end);
@@ -28,17 +29,29 @@ static int read_response_bytes(struct stream *stream)
     return 1;
 }
 
+bool stream_forward_interim(struct stream *stream)
+{
+    char *text = stream->worker->scratch;
+    if (stream->is_http10)
+        return true;
+    size_t n = stream_build_interim_head(stream, text, SCRATCH_BYTES);
+    stream->down_wire_sent += n;
+    if (!stream->down_h2)
+        return downstream_send_all(stream->down, (struct str){text, n});
+    struct h2_head head = {.status = stream->res.status, .lines = text, .lines_len = n - 2};
+    if (n > 0 && stream->down_id) {
+        h2_submit_interim(stream->down_session->h2, stream->down_id, &head);
+        h2_session_mark(stream->down_session);
+    }
+    return true;
+}
+
 // 100 Continue, 103 Early Hints and the like: passed on at once (RFC 9110, 15.2). They make room in
 // the buffer, so that the final head stands at its front with space for a body behind it.
 static bool forward_interim(struct stream *stream, size_t len)
 {
     struct upstream *up = stream->up;
-    bool ok = true;
-    if (!stream->is_http10) {
-        size_t n = stream_build_interim_head(stream, stream->worker->scratch, SCRATCH_BYTES);
-        stream->down_wire_sent += n;
-        ok = downstream_send_all(stream->down, (struct str){stream->worker->scratch, n});
-    }
+    bool ok = stream_forward_interim(stream);
     up->rx_end -= (uint32_t)len;
     memmove(up->rx, up->rx + len, up->rx_end);
     stream_forget_response(stream); // its slices show other bytes now
@@ -49,8 +62,9 @@ static void choose_response_framing(struct stream *stream)
 {
     const struct h1_response *res = &stream->res;
     stream->keep_up = res->keep_alive && res->body != BODY_UNTIL_CLOSE;
-    stream->decode_chunked = res->body == BODY_CHUNKED && stream->is_http10;
-    stream->encode_chunked = res->body == BODY_UNTIL_CLOSE && !stream->is_http10;
+    stream->decode_chunked = res->body == BODY_CHUNKED && (stream->is_http10 || stream->down_h2);
+    stream->encode_chunked =
+        res->body == BODY_UNTIL_CLOSE && !stream->is_http10 && !stream->down_h2;
     if (stream->is_http10 && (stream->decode_chunked || res->body == BODY_UNTIL_CLOSE))
         stream->keep_down = false; // the end of the body is the end of the connection
     if (!stream->request_received)
@@ -72,11 +86,16 @@ static enum step_result begin_response(struct stream *stream, size_t head_len)
     stream->res_off = stream->res_end = (uint32_t)head_len;
     bool is_tunnel = stream->res.status == 101;
     choose_response_framing(stream);
+    if (is_tunnel && stream->down_h2)
+        stream->res.body = BODY_UNTIL_CLOSE; // what follows is the tunnel's
     if (up->rx_end > head_len)
         stream->up_rx_body_ns = worker->loop.now_ns;
-    if (!is_tunnel && stream_take_response_bytes(stream, up->rx_end) == PUMP_BAD_RESPONSE)
+    if ((!is_tunnel || stream->down_h2) &&
+        stream_take_response_bytes(stream, up->rx_end) == PUMP_BAD_RESPONSE)
         return stream_bad_response(stream,
                                    STR("upstream_reset_before_response_started{protocol_error}"));
+    if (stream->down_h2)
+        return stream_answer_mixed(stream);
     stream_prepare_response(stream);
     size_t len = stream_build_response_head(stream, worker->scratch, SCRATCH_BYTES);
     if (len == 0)
@@ -113,7 +132,8 @@ static void note_request_end(struct stream *stream)
 {
     if (stream->request_sent && !stream->up_tx_end_ns) {
         stream->up_tx_end_ns = stream->worker->loop.now_ns;
-        if (stream->route->timeout_ms && stream->timer.deadline_ms == 0 && !stream->head_sent_down)
+        if (stream->route && stream->route->timeout_ms && stream->timer.deadline_ms == 0 &&
+            !stream->head_sent_down)
             timer_arm(&stream->worker->loop.wheel, &stream->timer,
                       stream->worker->loop.now_ms + stream->route->timeout_ms);
     }
@@ -130,7 +150,7 @@ static enum step_result pump_request(struct stream *stream)
         return stream_yield(stream);
     if (result == PUMP_WAIT || result == PUMP_DONE)
         return STEP_WAIT;
-    if (result == PUMP_UP_FAILED) {
+    if (result == PUMP_UP_FAILED && !stream->up_h2) {
         stream->up->sock.readable =
             true; // an early answer may stand before the reset: read it first
         return STEP_WAIT;
@@ -158,8 +178,12 @@ enum step_result stream_step_head(struct stream *stream)
 {
     struct downstream *down = stream->down;
     struct upstream *up = stream->up;
+    if (stream->up_h2 && stream->res_head_ready)
+        return stream_begin_response_mixed(stream);
     if (pump_request(stream) == STEP_NEXT)
         return STEP_NEXT;
+    if (stream->up_h2)
+        return STEP_WAIT;
     if (down->tx && !downstream_flush(down)) // the rest of an interim head
         return stream_client_gone(stream);
     for (unsigned n_interims = 0;;) {
@@ -191,7 +215,7 @@ enum step_result stream_step_head(struct stream *stream)
 
 enum step_result stream_step_relay(struct stream *stream)
 {
-    if (stream->up && !stream->request_sent && !stream->response_received &&
+    if ((stream->up || stream->up_h2) && !stream->request_sent && !stream->response_received &&
         pump_request(stream) == STEP_NEXT)
         return STEP_NEXT;
     enum pump_result result = stream_pump_response(stream);

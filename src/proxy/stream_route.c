@@ -81,8 +81,9 @@ static void set_forwarded_path(struct stream *stream)
 static void reply_redirect(struct stream *stream, const struct request_view *view)
 {
     size_t cap = SCRATCH_BYTES / 2;
-    size_t len = redirect_location(stream->route, view, stream->req.has_query, STR("http"),
-                                   stream->listener->port, stream->worker->scratch, cap);
+    size_t len =
+        redirect_location(stream->route, view, stream->req.has_query, stream_scheme(stream),
+                          stream->listener->port, stream->worker->scratch, cap);
     if (len > cap) {
         stream_reply(stream, 414, 0, STR("redirect_too_long"), STR("redirect too long"));
         return;
@@ -105,7 +106,8 @@ static enum step_result choose_action(struct stream *stream, const struct reques
         return STEP_NEXT;
     case ROUTE_RESPOND:
         stream_reply(stream, route->status, 0, STR("direct_response"), STR_NONE);
-        stream->reply_body = route->body;
+        if (stream->status == route->status) // else it is a gRPC status now
+            stream->reply_body = route->body;
         return STEP_NEXT;
     case ROUTE_FORWARD:
         break;
@@ -138,10 +140,45 @@ static enum step_result choose_action(struct stream *stream, const struct reques
     return STEP_NEXT;
 }
 
+// A host that another certificate is for: a client that shares its connection between names
+// (RFC 9113, 9.1.1) is sent back; one that would pass by the other's client certificates, too.
+static bool is_misdirected(struct stream *stream, const struct filter_chain *chain)
+{
+    const struct vhost *name = host_table_find(stream->listener->sni, stream->host);
+    const struct filter_chain *other = name ? name->chain : NULL;
+    if (other == chain)
+        return false;
+    if (other && other->tls && tls_context_asks_client(other->tls))
+        return true;
+    return chain->is_strict || (stream->down_h2 && stream->down->sni);
+}
+
+// The virtual hosts of the listener, or of the chain that the connection's SNI led to. NULL: the
+// answer is given.
+static const struct http_hosts *find_hosts(struct stream *stream)
+{
+    if (stream->listener->kind != LISTENER_TLS)
+        return &stream->listener->hosts;
+    const struct filter_chain *chain = downstream_chain(stream->down);
+    if (!chain || !chain->is_http) {
+        stream_reply(stream, 404, FLAG_BIT(NR), STR("route_configuration_not_found"),
+                     STR("this server is no longer served"));
+        stream->keep_down = false;
+        return NULL;
+    }
+    if (is_misdirected(stream, chain)) {
+        stream_reply(stream, 421, FLAG_BIT(NR), STR("misdirected_request"),
+                     STR("this host is served under another certificate"));
+        return NULL;
+    }
+    return chain->hosts;
+}
+
 enum step_result stream_step_route(struct stream *stream)
 {
     const struct h1_request *req = &stream->req;
-    if (stream_take_request_bytes(stream, stream->down->rx_end) == PUMP_BAD_REQUEST) {
+    if (!stream->down_h2 &&
+        stream_take_request_bytes(stream, stream->down->rx_end) == PUMP_BAD_REQUEST) {
         WORKER_COUNT(stream->worker, PROTOCOL_ERRORS, 1);
         stream_reply(stream, 400, FLAG_BIT(DPE), str_of(h1_error_detail(stream->req_chunked.error)),
                      str_of(h1_error_sentence(stream->req_chunked.error)));
@@ -165,10 +202,13 @@ enum step_result stream_step_route(struct stream *stream)
                                 .path = stream->path,
                                 .query = req->query,
                                 .method = req->method,
-                                .scheme = STR("http"),
+                                .scheme = stream_scheme(stream),
                                 .authority = req->authority,
                                 .headers = &req->headers};
-    const struct vhost *vhost = host_table_find(stream->listener->hosts.table, stream->host);
+    const struct http_hosts *hosts = find_hosts(stream);
+    if (!hosts)
+        return STEP_NEXT;
+    const struct vhost *vhost = host_table_find(hosts->table, stream->host);
     stream->route = vhost ? vhost_find_route(vhost, &view) : NULL;
     if (!stream->route) {
         stream_reply(stream, 404, FLAG_BIT(NR), STR("route_not_found"), STR("no route matches"));

@@ -89,7 +89,7 @@ static void keep_patches(struct stream *stream, struct header_patch *patches, ui
 }
 
 // Every change makes a snapshot: a tunnel that held the one it began with would keep it for days.
-static void leave_snapshot(struct stream *stream)
+void stream_leave_snapshot(struct stream *stream)
 {
     stream->names.cluster = stream_copy(stream, stream->cluster->name);
     stream->names.listener = stream_copy(stream, stream->listener->name);
@@ -112,7 +112,7 @@ static void leave_snapshot(struct stream *stream)
 
 static void begin(struct stream *stream)
 {
-    leave_snapshot(
+    stream_leave_snapshot(
         stream); // first: its patches may hold slices of the heads that keep_heads() gives back
     stream->is_begun_tunnel = true;
     if (!stream->is_tcp) {

@@ -1,26 +1,57 @@
 // SPDX-License-Identifier: Apache-2.0
 // Connections to endpoints and their pools: one pool an endpoint slot and worker, newest first, so
-// that the surplus ages and is closed.
-#include "proxy/stream.h"
+// that the surplus ages and is closed. HTTP/2 connections are shared: they stand in a list of their
+// own while they live, and a request takes the first that has room.
+#include "proxy/h2_session.h"
+#include "proxy/proxy_protocol.h"
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+// The slot has connections that a change of configuration may have to close.
+static void note_use(struct worker *worker, struct endpoint_slot *slot)
+{
+    bool is_used = slot->n_idle > 0 || !list_empty(&slot->shared);
+    if (is_used && list_empty(&slot->in_use))
+        list_push_back(&worker->slots_with_idle, &slot->in_use);
+    else if (!is_used)
+        list_remove(&slot->in_use);
+}
 
 static void slot_note_idle(struct upstream *up, int by)
 {
     struct endpoint_slot *slot = up->slot;
     slot->n_idle += (uint32_t)by;
     WORKER_COUNT(up->worker, UPSTREAM_CONNECTIONS_IDLE, by);
-    if (by > 0 && slot->n_idle == 1)
-        list_push_back(&up->worker->slots_with_idle, &slot->in_use);
-    else if (by < 0 && slot->n_idle == 0)
-        list_remove(&slot->in_use);
+    note_use(up->worker, slot);
 }
 
 static bool is_stale(const struct upstream *up)
 {
     return up->slot->identity != up->identity;
+}
+
+// Does the snapshot that is served now still name the endpoint? A stream that began under an older
+// one may be the last to use it.
+static bool is_served(const struct upstream *up)
+{
+    const struct snapshot *snapshot = up->worker->hold->snapshot;
+    return up->slot->number < snapshot->n_endpoint_slots &&
+           snapshot->endpoint_identity[up->slot->number] == up->identity;
+}
+
+// For the next handshake with the endpoint to be a short one.
+static void keep_session(struct upstream *up)
+{
+    struct tls_conn *conn = sock_tls_conn(&up->sock);
+    if (!conn || is_stale(up))
+        return;
+    struct tls_session *session = tls_take_session(conn);
+    if (!session)
+        return;
+    tls_session_free(up->slot->tls_session);
+    up->slot->tls_session = session;
 }
 
 void upstream_close(struct upstream *up)
@@ -32,6 +63,12 @@ void upstream_close(struct upstream *up)
         list_remove(&up->node);
         slot_note_idle(up, -1);
     }
+    if (up->is_shared) {
+        list_remove(&up->node);
+        note_use(worker, up->slot);
+    }
+    keep_session(up);
+    h2_session_destroy(up->h2);
     if (!is_stale(up))
         COUNT(up->slot->counters[ENDPOINT_COUNTER_CONNECTIONS_ACTIVE], -1);
     WORKER_COUNT(worker, UPSTREAM_CONNECTIONS_ACTIVE, -1);
@@ -40,6 +77,8 @@ void upstream_close(struct upstream *up)
     sock_close(&up->sock);
     pool_give(&worker->large, up->rx);
     free(up->tx);
+    free(up->host);
+    tls_context_unref(up->tls);
     pool_give(&worker->upstreams, up);
 }
 
@@ -52,17 +91,133 @@ static bool is_quiet(struct upstream *up)
     return sock_recv(&up->sock, &byte, 1) == -EAGAIN;
 }
 
+// ---- shared connections ----
+
+static void wake_all(struct upstream *up)
+{
+    for (struct list *node = up->streams.next; node != &up->streams; node = node->next)
+        stream_wake(LIST_ENTRY(node, struct stream, up_node));
+}
+
+// The outcome is the same for all who wait.
+static void finish_shared_connect(struct upstream *up)
+{
+    int error = upstream_finish_connect(up);
+    if (error == EAGAIN)
+        return;
+    if (error == 0) {
+        wake_all(up);
+        return;
+    }
+    struct str why = upstream_failure(up, error);
+    while (!list_empty(&up->streams)) {
+        struct stream *stream = LIST_ENTRY(up->streams.next, struct stream, up_node);
+        stream->connect_error = error;
+        stream->failure = stream_copy(stream, why);
+        stream_detach_upstream(stream, true);
+        stream_wake(stream);
+    }
+    upstream_close(up);
+}
+
+void upstream_lost(struct upstream *up)
+{
+    up->is_retired = true;
+    while (!list_empty(&up->streams)) {
+        struct stream *stream = LIST_ENTRY(up->streams.next, struct stream, up_node);
+        stream->up_id = 0;
+        stream->up_lost = !stream->response_received;
+        stream_detach_upstream(stream, stream->up_lost);
+        stream_wake(stream);
+    }
+    upstream_close(up);
+}
+
+void upstream_leave(struct upstream *up, struct stream *stream)
+{
+    list_remove(&stream->up_node);
+    up->n_streams--;
+    if (stream->up_id) {
+        h2_reset(up->h2->h2, stream->up_id, H2_CANCEL);
+        h2_forget(up->h2->h2, stream->up_id);
+        h2_session_mark(up->h2);
+        stream->up_id = 0;
+    }
+    if (up->n_streams > 0)
+        return;
+    if (is_stale(up) || up->worker->is_draining || !is_served(up))
+        up->is_retired = true;
+    if (up->state == UP_SHARED)
+        timer_arm(&up->worker->loop.wheel, &up->timer,
+                  up->worker->loop.now_ms + (up->is_retired ? 1 : up->idle_timeout_ms));
+}
+
+static bool has_room(const struct upstream *up, uint8_t protocol)
+{
+    if (up->is_retired || up->protocol != protocol || up->sock.failed || up->sock.peer_closed)
+        return false;
+    if (up->requests_max && up->n_requests >= up->requests_max)
+        return false;
+    if (up->n_streams >= up->streams_max)
+        return false;
+    return up->state == UP_CONNECTING || h2_can_request(up->h2->h2);
+}
+
+static void attach(struct upstream *up, struct stream *stream)
+{
+    list_push_back(&up->streams, &stream->up_node);
+    up->n_streams++;
+}
+
+static struct upstream *take_shared(struct endpoint_slot *slot, uint8_t protocol,
+                                    struct stream *stream)
+{
+    for (struct list *node = slot->shared.next; node != &slot->shared; node = node->next) {
+        struct upstream *up = LIST_ENTRY(node, struct upstream, node);
+        if (!has_room(up, protocol))
+            continue;
+        if (up->state == UP_SHARED) {
+            timer_arm(&up->worker->loop.wheel, &up->timer, INT64_MAX / 2);
+            WORKER_COUNT(up->worker, UPSTREAM_REUSES, 1);
+        }
+        attach(up, stream);
+        return up;
+    }
+    return NULL;
+}
+
+static void share(struct upstream *up)
+{
+    up->is_shared = true;
+    list_push_front(&up->slot->shared, &up->node);
+    note_use(up->worker, up->slot);
+}
+
+// ---- events ----
+
 static void on_event(struct watch *watch, uint32_t events)
 {
     struct upstream *up = LIST_ENTRY(watch, struct upstream, sock.watch);
     sock_note_events(&up->sock, events);
-    if (up->state == UP_IDLE) {
+    switch (up->state) {
+    case UP_IDLE:
         // Closed by the endpoint, or bytes that nobody asked for: either way it is of no more use.
         // But the news may be old: of the response's last bytes, read before this event had its
         // turn.
         if (up->sock.failed || !is_quiet(up))
             upstream_close(up);
         return;
+    case UP_SHARED:
+        h2_upstream_on_event(up);
+        return;
+    case UP_CONNECTING:
+        if (up->is_shared) {
+            finish_shared_connect(up);
+            return;
+        }
+        break;
+    case UP_BUSY:
+        break;
     }
     stream_on_upstream(up->stream);
 }
@@ -70,13 +225,23 @@ static void on_event(struct watch *watch, uint32_t events)
 static void on_timer(struct timer *timer)
 {
     struct upstream *up = LIST_ENTRY(timer, struct upstream, timer);
-    if (up->state == UP_IDLE) {
+    switch (up->state) {
+    case UP_IDLE:
         upstream_close(up);
         return;
-    }
-    if (up->state == UP_CONNECTING) {
-        up->sock.failed = true;
-        stream_on_upstream(up->stream);
+    case UP_SHARED: // without a stream
+        if (up->n_streams == 0)
+            upstream_close(up);
+        return;
+    case UP_CONNECTING:
+        up->has_timed_out = true;
+        if (up->is_shared)
+            finish_shared_connect(up);
+        else
+            stream_on_upstream(up->stream);
+        return;
+    case UP_BUSY:
+        return;
     }
 }
 
@@ -127,88 +292,243 @@ void upstream_note_connect_failure(struct worker *worker, struct endpoint_slot *
     WORKER_COUNT(worker, UPSTREAM_CONNECT_FAILURES, 1);
 }
 
-struct upstream *upstream_acquire(struct worker *worker, const struct snapshot *snapshot,
-                                  const struct cluster *cluster, const struct endpoint *endpoint,
-                                  bool fresh, int *reterr_errno)
+// The slot as the snapshot of the stream has it.
+static struct endpoint_slot *find_slot(struct stream *stream, const struct endpoint *endpoint,
+                                       uint64_t *ret_identity)
 {
+    struct worker *worker = stream->worker;
     struct endpoint_slot *slot = worker_endpoint_slot(worker, endpoint);
-    uint64_t identity = snapshot->endpoint_identity[endpoint->slot];
-    if (slot->identity != identity) {
-        CHECK(list_empty(&slot->idle)); // upstream_close_stale() closed them
-        for (unsigned i = 0; i < ENDPOINT_COUNTER_COUNT; i++)
-            __atomic_store_n(&slot->counters[i], 0, __ATOMIC_RELAXED);
-        slot->active = 0;
-        __atomic_store_n(&slot->identity, identity, __ATOMIC_RELAXED);
-    }
+    uint64_t identity = stream->hold->snapshot->endpoint_identity[endpoint->slot];
+    *ret_identity = identity;
+    if (slot->identity == identity)
+        return slot;
+    CHECK(list_empty(&slot->idle)); // upstream_close_stale() closed them
+    for (unsigned i = 0; i < ENDPOINT_COUNTER_COUNT; i++)
+        __atomic_store_n(&slot->counters[i], 0, __ATOMIC_RELAXED);
+    slot->active = 0;
+    tls_session_free(slot->tls_session);
+    slot->tls_session = NULL;
+    __atomic_store_n(&slot->identity, identity, __ATOMIC_RELAXED);
+    return slot;
+}
+
+// Which protocol a request of this stream asks for. ALPN may answer otherwise.
+static uint8_t wanted_protocol(const struct stream *stream)
+{
+    const struct cluster *cluster = stream->cluster;
+    if (stream->is_tcp || cluster->protocol == CLUSTER_HTTP1)
+        return CLUSTER_HTTP1;
+    if (cluster->protocol == CLUSTER_AS_CLIENT && !cluster->tls)
+        return stream->down_h2 ? CLUSTER_HTTP2 : CLUSTER_HTTP1;
+    if (cluster->protocol == CLUSTER_ALPN && !cluster->tls)
+        return CLUSTER_HTTP1;
+    return cluster->protocol == CLUSTER_HTTP2 ? CLUSTER_HTTP2 : CLUSTER_ALPN;
+}
+
+static struct upstream *take_pooled(struct stream *stream, struct endpoint_slot *slot,
+                                    uint8_t protocol)
+{
+    struct upstream *up = NULL;
     // A PROXY header names one client: its connection is not for another's request.
-    bool is_one_clients = cluster->proxy_protocol != 0;
-    struct upstream *up = fresh || is_one_clients ? NULL : take_idle(worker, slot);
+    if (stream->on_fresh || stream->cluster->proxy_protocol)
+        return NULL;
+    if (protocol != CLUSTER_HTTP1)
+        up = take_shared(slot, protocol, stream);
+    if (up || protocol == CLUSTER_HTTP2)
+        return up;
+    up = take_idle(stream->worker, slot);
+    if (up)
+        up->stream = stream;
+    return up;
+}
+
+static struct upstream *create(struct stream *stream, struct endpoint_slot *slot, uint64_t identity,
+                               const struct endpoint *endpoint, uint8_t protocol, int fd)
+{
+    struct worker *worker = stream->worker;
+    const struct cluster *cluster = stream->cluster;
+    struct upstream *up = pool_take(&worker->upstreams);
+    *up = (struct upstream){.worker = worker,
+                            .slot = slot,
+                            .identity = identity,
+                            .state = UP_CONNECTING,
+                            .protocol = protocol,
+                            .connect_begin_ns = worker->loop.now_ns,
+                            .id = worker->next_id++,
+                            .remote = endpoint->address};
+    up->idle_timeout_ms = cluster->idle_timeout_ms
+                              ? cluster->idle_timeout_ms
+                              : proxy_get_options(worker->proxy)->upstream_idle_timeout_ms;
+    up->requests_max = cluster->proxy_protocol ? 1 : cluster->requests_per_connection_max;
+    up->streams_max =
+        cluster->concurrent_streams_max ? cluster->concurrent_streams_max : H2_ENDPOINT_STREAMS_MAX;
+    up->sock.watch = (struct watch){.on_event = on_event, .fd = fd};
+    timer_init(&up->timer, on_timer);
+    list_init(&up->node);
+    list_init(&up->streams);
+    COUNT(slot->counters[ENDPOINT_COUNTER_CONNECTIONS_ACTIVE], 1);
+    WORKER_COUNT(worker, UPSTREAM_CONNECTIONS_ACTIVE, 1);
+    if (cluster->tls) {
+        struct str host = stream->host; // what the certificate is for, unless the cluster says more
+        up->tls = tls_context_ref(cluster->tls);
+        up->host = strndup(host.ptr ? host.ptr : "", host.len);
+        CHECK(up->host != NULL);
+    }
+    if (cluster->proxy_protocol) {
+        const struct downstream *down = stream->down;
+        char header[PROXY_WRITE_BYTES_MAX];
+        size_t len =
+            proxy_header_write(cluster->proxy_protocol, &down->remote, &down->local, header);
+        up->tx = malloc(len);
+        CHECK(up->tx != NULL);
+        memcpy(up->tx, header, len);
+        up->tx_end = (uint32_t)len;
+    }
+    return up;
+}
+
+struct upstream *upstream_acquire(struct stream *stream, const struct endpoint *endpoint,
+                                  int *reterr_errno)
+{
+    struct worker *worker = stream->worker;
+    const struct cluster *cluster = stream->cluster;
+    uint64_t identity;
+    struct endpoint_slot *slot = find_slot(stream, endpoint, &identity);
+    uint8_t protocol = wanted_protocol(stream);
+    struct upstream *up = take_pooled(stream, slot, protocol);
     if (up)
         return up;
-    const struct proxy_options *options = proxy_get_options(worker->proxy);
     note_connect(worker, slot);
     int fd = open_socket(&endpoint->address, reterr_errno);
     if (fd < 0) {
         upstream_note_connect_failure(worker, slot);
         return NULL;
     }
-    up = pool_take(&worker->upstreams);
-    *up = (struct upstream){.worker = worker,
-                            .slot = slot,
-                            .identity = identity,
-                            .state = UP_CONNECTING,
-                            .connect_begin_ns = worker->loop.now_ns,
-                            .id = worker->next_id++,
-                            .remote = endpoint->address};
-    up->idle_timeout_ms =
-        cluster->idle_timeout_ms ? cluster->idle_timeout_ms : options->upstream_idle_timeout_ms;
-    up->requests_max = is_one_clients ? 1 : cluster->requests_per_connection_max;
-    up->sock.watch = (struct watch){.on_event = on_event, .fd = fd};
-    timer_init(&up->timer, on_timer);
-    COUNT(slot->counters[ENDPOINT_COUNTER_CONNECTIONS_ACTIVE], 1);
-    WORKER_COUNT(worker, UPSTREAM_CONNECTIONS_ACTIVE, 1);
-    list_init(&up->node);
+    up = create(stream, slot, identity, endpoint, protocol, fd);
     int error = loop_add(&worker->loop, &up->sock.watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
     if (error < 0) {
         *reterr_errno = -error;
         upstream_close(up);
         return NULL;
     }
-    uint32_t timeout_ms =
-        cluster->connect_timeout_ms ? cluster->connect_timeout_ms : options->connect_timeout_ms;
+    uint32_t timeout_ms = cluster->connect_timeout_ms
+                              ? cluster->connect_timeout_ms
+                              : proxy_get_options(worker->proxy)->connect_timeout_ms;
     timer_arm(&worker->loop.wheel, &up->timer, worker->loop.now_ms + timeout_ms);
+    if (protocol == CLUSTER_HTTP2) {
+        share(up);
+        attach(up, stream);
+    } else {
+        up->stream = stream;
+    }
     return up;
 }
 
-int upstream_finish_connect(struct upstream *up)
+// In front of everything else, TLS too. A socket that has sent nothing yet has room for it.
+static bool send_proxy_header(struct upstream *up)
+{
+    int more = up->tls || up->stream ? MSG_MORE : 0; // what follows goes along
+    if (up->stream && up->stream->is_tcp)
+        more = 0;
+    ssize_t n = send(up->sock.watch.fd, up->tx, up->tx_end, MSG_NOSIGNAL | more);
+    bool ok = n == (ssize_t)up->tx_end;
+    free(up->tx);
+    up->tx = NULL;
+    up->tx_end = 0;
+    return ok;
+}
+
+static int finish_tcp(struct upstream *up)
 {
     int error = 0;
     socklen_t len = sizeof error;
+    if (up->connect_end_ns)
+        return 0; // before TLS
+    if (!up->sock.failed && !up->sock.writable)
+        return EAGAIN;
     if (getsockopt(up->sock.watch.fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
         error = errno;
-    if (error == 0 && up->sock.failed)
-        error = ETIMEDOUT; // our own deadline
-    if (error) {
-        upstream_note_connect_failure(up->worker, up->slot);
+    if (error)
         return error;
-    }
     struct sockaddr_storage local;
     len = sizeof local;
     if (getsockname(up->sock.watch.fd, (struct sockaddr *)&local, &len) == 0)
         address_from_sockaddr((struct sockaddr *)&local, &up->local);
     up->connect_end_ns = up->worker->loop.now_ns;
-    up->state = UP_BUSY;
-    timer_arm(&up->worker->loop.wheel, &up->timer, INT64_MAX / 2);
+    if (up->tx && !send_proxy_header(up))
+        return EPIPE;
+    if (up->tls)
+        sock_connect_tls(&up->sock, up->tls, str_of(up->host), up->slot->tls_session);
     return 0;
 }
 
-// Does the snapshot that is served now still name the endpoint? A stream that began under an older
-// one may be the last to use it.
-static bool is_served(const struct upstream *up)
+static int finish_tls(struct upstream *up)
 {
-    const struct snapshot *snapshot = up->worker->hold->snapshot;
-    return up->slot->number < snapshot->n_endpoint_slots &&
-           snapshot->endpoint_identity[up->slot->number] == up->identity;
+    if (!up->tls)
+        return 0;
+    switch (sock_handshake(&up->sock)) {
+    case TLS_DONE:
+        break;
+    case TLS_AGAIN:
+        return EAGAIN;
+    case TLS_CLOSED:
+        return ECONNRESET;
+    case TLS_FAILED:
+        return EPROTO;
+    }
+    WORKER_COUNT(up->worker, UPSTREAM_TLS_HANDSHAKES, 1);
+    if (tls_is_resumed(sock_tls_conn(&up->sock)))
+        WORKER_COUNT(up->worker, UPSTREAM_TLS_RESUMED, 1);
+    up->connect_end_ns = up->worker->loop.now_ns;
+    return 0;
+}
+
+struct str upstream_failure(const struct upstream *up, int error)
+{
+    const struct tls_conn *conn = sock_tls_conn(&up->sock);
+    if (error == ETIMEDOUT)
+        return STR("connection timeout");
+    if (error == EPROTO && conn)
+        return tls_failure(conn);
+    return str_of(strerrordesc_np(error));
+}
+
+// An endpoint of an HTTP/2 cluster that has no ALPN is taken at the cluster's word.
+static bool speaks_h2(const struct upstream *up)
+{
+    enum tls_alpn alpn = up->tls ? tls_alpn(sock_tls_conn(&up->sock)) : TLS_ALPN_NONE;
+    return alpn == TLS_ALPN_H2 || (up->protocol == CLUSTER_HTTP2 && alpn == TLS_ALPN_NONE);
+}
+
+int upstream_finish_connect(struct upstream *up)
+{
+    int error = finish_tcp(up);
+    if (!error)
+        error = finish_tls(up);
+    if (error == EAGAIN && (up->has_timed_out || up->sock.failed))
+        error = up->has_timed_out ? ETIMEDOUT : ECONNRESET;
+    if (error == EAGAIN)
+        return error;
+    if (!error && up->protocol == CLUSTER_HTTP2 && !speaks_h2(up))
+        error = EPROTONOSUPPORT;
+    if (error) {
+        upstream_note_connect_failure(up->worker, up->slot);
+        return error;
+    }
+    timer_arm(&up->worker->loop.wheel, &up->timer, INT64_MAX / 2);
+    if (!speaks_h2(up)) {
+        up->state = UP_BUSY;
+        return 0;
+    }
+    up->state = UP_SHARED;
+    if (!up->is_shared) { // as ALPN would have it
+        struct stream *stream = up->stream;
+        up->stream = NULL;
+        share(up);
+        attach(up, stream);
+    }
+    h2_begin_upstream(up);
+    return 0;
 }
 
 void upstream_release(struct upstream *up)
@@ -232,10 +552,18 @@ void upstream_release(struct upstream *up)
     timer_arm(&worker->loop.wheel, &up->timer, worker->loop.now_ms + up->idle_timeout_ms);
 }
 
+// Shared connections end with the streams that they carry.
 static void close_idle_of(struct endpoint_slot *slot)
 {
     while (!list_empty(&slot->idle))
         upstream_close(LIST_ENTRY(slot->idle.next, struct upstream, node));
+    for (struct list *node = slot->shared.next, *next; node != &slot->shared; node = next) {
+        struct upstream *up = LIST_ENTRY(node, struct upstream, node);
+        next = node->next;
+        up->is_retired = true;
+        if (up->n_streams == 0)
+            upstream_close(up);
+    }
 }
 
 void upstream_close_stale(struct worker *worker, const struct snapshot *snapshot)
@@ -252,6 +580,9 @@ void upstream_close_stale(struct worker *worker, const struct snapshot *snapshot
 
 void upstream_close_idle(struct worker *worker)
 {
-    while (!list_empty(&worker->slots_with_idle))
-        close_idle_of(LIST_ENTRY(worker->slots_with_idle.next, struct endpoint_slot, in_use));
+    for (struct list *node = worker->slots_with_idle.next, *next; node != &worker->slots_with_idle;
+         node = next) {
+        next = node->next;
+        close_idle_of(LIST_ENTRY(node, struct endpoint_slot, in_use));
+    }
 }

@@ -2,7 +2,7 @@
 // A worker's life: adopt the newest snapshot, wait, handle events, run what has to go on, repeat.
 #include "proxy/worker.h"
 #include "base/clock.h"
-#include "proxy/stream.h"
+#include "proxy/h2_session.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -91,6 +91,7 @@ struct endpoint_slot *worker_endpoint_slot(struct worker *worker, const struct e
             page->slots[i].number = page_no * SLOTS_PER_PAGE + i;
             list_init(&page->slots[i].idle);
             list_init(&page->slots[i].in_use);
+            list_init(&page->slots[i].shared);
         }
         atomic_store_explicit(&worker->endpoint_pages[page_no], page, memory_order_release);
     }
@@ -124,7 +125,11 @@ struct cluster_slot *worker_cluster_slot(struct worker *worker, const struct sna
 static void free_pages(struct worker *worker)
 {
     for (unsigned i = 0; i < SLOT_PAGES_MAX; i++) {
-        free(atomic_load_explicit(&worker->endpoint_pages[i], memory_order_relaxed));
+        struct endpoint_page *endpoints =
+            atomic_load_explicit(&worker->endpoint_pages[i], memory_order_relaxed);
+        for (unsigned j = 0; endpoints && j < SLOTS_PER_PAGE; j++)
+            tls_session_free(endpoints->slots[j].tls_session);
+        free(endpoints);
         struct cluster_page *page =
             atomic_load_explicit(&worker->cluster_pages[i], memory_order_relaxed);
         if (page) {
@@ -293,8 +298,11 @@ static void run_ready(struct worker *worker)
 void worker_run(struct worker *worker)
 {
     while (!atomic_load_explicit(&worker->stop, memory_order_relaxed)) {
-        loop_turn(&worker->loop, list_empty(&worker->ready) ? -1 : 0);
+        bool is_idle = list_empty(&worker->ready) && list_empty(&worker->h2_dirty);
+        loop_turn(&worker->loop, is_idle ? -1 : 0);
         run_ready(worker);
+        h2_flush_all(worker);
+        run_ready(worker); // what was sent made room, or was the end
         downstream_free_closed(worker);
     }
     while (!list_empty(&worker->downstreams))
@@ -323,9 +331,11 @@ void worker_init(struct worker *worker, struct proxy *proxy, unsigned index)
     list_init(&worker->downstreams);
     list_init(&worker->closed);
     list_init(&worker->ready);
+    list_init(&worker->h2_dirty);
     list_init(&worker->slots_with_idle);
     worker->small = (struct free_pool){.bytes = BUFFER_SMALL_BYTES, .n_max = BUFFERS_KEPT};
     worker->large = (struct free_pool){.bytes = BUFFER_LARGE_BYTES, .n_max = BUFFERS_KEPT};
+    worker->heads = (struct free_pool){.bytes = HEAD_TEXT_BYTES, .n_max = HEADS_KEPT};
     worker->streams = (struct free_pool){.bytes = sizeof(struct stream), .n_max = STREAMS_KEPT};
     worker->connections = (struct free_pool){.bytes = sizeof(struct downstream), .n_max = 1024};
     worker->upstreams = (struct free_pool){.bytes = sizeof(struct upstream), .n_max = 256};
@@ -348,6 +358,7 @@ void worker_fini(struct worker *worker)
     }
     pool_fini(&worker->small);
     pool_fini(&worker->large);
+    pool_fini(&worker->heads);
     pool_fini(&worker->streams);
     pool_fini(&worker->connections);
     pool_fini(&worker->upstreams);

@@ -3,8 +3,8 @@
 // touch these, but for the fields marked "shared".
 //
 // Glossary: *downstream* is the client's side, *upstream* the endpoint's. A *stream* is one request
-// with its response (or one TCP session); it exists from the end of the request's head until its log
-// line is written. A *slot* keeps what outlives a snapshot, see route/snapshot.h.
+// with its response (or one TCP session); it exists from the end of the request's head until its
+// log line is written. A *slot* keeps what outlives a snapshot, see route/snapshot.h.
 #pragma once
 #include "base/check.h"
 #include "base/loop.h"
@@ -82,10 +82,12 @@ void pool_give(struct free_pool *pool, void *item);
 // ---- what outlives a snapshot ----
 
 struct endpoint_slot {
-    uint64_t identity;      // shared (relaxed); 0: unused
-    struct list idle;       // upstreams that wait, newest first
-    struct list in_use;     // in worker->slots_with_idle while `idle` is not empty
-    uint32_t number;        // its own slot number
+    uint64_t identity;  // shared (relaxed); 0: unused
+    struct list idle;   // upstreams that wait, newest first
+    struct list in_use; // in worker->slots_with_idle while `idle` or `shared` is not empty
+    struct list shared; // HTTP/2 connections, also such that are still connecting
+    struct tls_session *tls_session; // of the last connection; owned
+    uint32_t number;                 // its own slot number
     uint32_t n_idle, active;
     uint64_t counters[ENDPOINT_COUNTER_COUNT]; // shared (relaxed)
 };
@@ -112,31 +114,31 @@ struct snapshot_hold {
 
 enum downstream_state {
     DOWN_GREETING, // PROXY header, ClientHello or handshake on their way
-    DOWN_IDLE,   // between requests: no buffer
-    DOWN_HEAD,   // part of a head has come
-    DOWN_BUSY,   // a stream is running
-    DOWN_H2,     // many streams: see `h2`
-    DOWN_LINGER, // answered and shut: reads and drops so that the answer is not lost to a reset
-    DOWN_CLOSED, // freed at the end of the loop's turn, so that callers may still look at it
+    DOWN_IDLE,     // between requests: no buffer
+    DOWN_HEAD,     // part of a head has come
+    DOWN_BUSY,     // a stream is running
+    DOWN_H2,       // many streams: see `h2`
+    DOWN_LINGER,   // answered and shut: reads and drops so that the answer is not lost to a reset
+    DOWN_CLOSED,   // freed at the end of the loop's turn, so that callers may still look at it
 };
 
 struct downstream { // a client's connection; freed by downstream_close
     struct sock sock;
     struct worker *worker;
-    struct timer timer; // of the state it is in
-    struct list node;   // worker->downstreams
-    struct stream *stream;    // HTTP/1 and TCP
-    struct h2_session *h2;    // HTTP/2; owned
+    struct timer timer;        // of the state it is in
+    struct list node;          // worker->downstreams
+    struct stream *stream;     // HTTP/1 and TCP
+    struct h2_session *h2;     // HTTP/2; owned
     struct greeting *greeting; // while DOWN_GREETING; owned
     // TLS: the name asked for (owned, lower case; NULL: none) and the chain it leads to in the
     // snapshot of that generation; see downstream_chain().
     char *sni;
     const struct filter_chain *chain;
     uint64_t chain_generation;
-    char *rx;             // NULL while idle
-    uint32_t rx_cap;      // BUFFER_SMALL_BYTES or BUFFER_LARGE_BYTES
+    char *rx;                // NULL while idle
+    uint32_t rx_cap;         // BUFFER_SMALL_BYTES or BUFFER_LARGE_BYTES
     uint32_t rx_off, rx_end; // unread bytes
-    uint32_t scanned;     // of an incomplete head
+    uint32_t scanned;        // of an incomplete head
     uint32_t listener_slot;
     uint32_t n_requests;
     enum downstream_state state;
@@ -151,17 +153,32 @@ struct downstream { // a client's connection; freed by downstream_close
     struct address peer, own;     // the socket's two ends
 };
 
-enum upstream_state { UP_CONNECTING, UP_BUSY, UP_IDLE };
+enum upstream_state {
+    UP_CONNECTING, // TCP, then TLS
+    UP_BUSY,       // HTTP/1: carries a stream
+    UP_IDLE,
+    UP_SHARED, // HTTP/2: carries any number of streams
+};
 
 struct upstream { // a connection to an endpoint
     struct sock sock;
     struct worker *worker;
     struct timer timer; // connect deadline, or idle deadline
-    struct list node;   // slot->idle while idle
+    struct list node;   // slot->idle while idle; slot->shared of one that is or will be shared
     struct endpoint_slot *slot;
-    uint64_t identity; // of the slot when it was opened; another one there: this connection is stale
-    struct stream *stream;
+    uint64_t
+        identity; // of the slot when it was opened; another one there: this connection is stale
+    struct stream *stream; // HTTP/1
+    struct h2_session *h2; // HTTP/2, once connected; owned
+    struct list streams;   // that use or await a shared connection
+    uint32_t n_streams, streams_max;
+    struct tls_context *tls; // a reference; NULL: plain
+    char *host;              // for SNI while connecting: owned
     enum upstream_state state;
+    bool is_shared;     // HTTP/2 for certain; ALPN may still make it so
+    bool is_retired;    // takes no new streams
+    bool has_timed_out; // while connecting
+    uint8_t protocol;   // enum cluster_protocol
     uint32_t n_requests;
     char *rx; // BUFFER_LARGE_BYTES while busy
     uint32_t rx_end;
@@ -189,14 +206,15 @@ struct worker {
     struct loop loop;
     struct proxy *proxy;
     unsigned index;
-    struct snapshot_hold *hold; // of the current snapshot; NULL before the first
+    struct snapshot_hold *hold;   // of the current snapshot; NULL before the first
     struct accepting **accepting; // by listener slot
     uint32_t n_accepting;
     struct list downstreams;
-    struct list closed; // downstreams to be freed at the end of the turn
-    struct list ready; // streams that used up their turn
+    struct list closed;   // downstreams to be freed at the end of the turn
+    struct list ready;    // streams that used up their turn, or were told something
+    struct list h2_dirty; // sessions with frames to send
     struct list slots_with_idle;
-    struct free_pool small, large, streams, connections, upstreams;
+    struct free_pool small, large, heads, streams, connections, upstreams;
     char *scratch; // SCRATCH_BYTES; never across a call that may build another head
     int pipes[PIPES_KEPT][2];
     unsigned n_pipes;
@@ -206,8 +224,8 @@ struct worker {
     uint64_t random[2];
     struct access_log_channel *log; // NULL: off
     struct timer log_timer;
-    int64_t date_s;       // second that `date` shows
-    char date[32];        // "Sun, 06 Nov 1994 08:49:37 GMT"
+    int64_t date_s; // second that `date` shows
+    char date[32];  // "Sun, 06 Nov 1994 08:49:37 GMT"
     struct waker waker;
     // shared
     struct snapshot *_Atomic next; // mailbox: control puts, the worker takes
@@ -233,8 +251,8 @@ struct endpoint_slot *worker_endpoint_slot(struct worker *worker, const struct e
 struct cluster_slot *worker_cluster_slot(struct worker *worker, const struct snapshot *snapshot,
                                          const struct cluster *cluster);
 const struct listener *worker_listener(struct worker *worker, uint32_t slot); // NULL: gone
-void worker_release_hold(struct worker *worker, struct snapshot_hold *hold); // a stream ended
-struct str worker_date(struct worker *worker); // RFC 9110, 5.6.7, of now
+void worker_release_hold(struct worker *worker, struct snapshot_hold *hold);  // a stream ended
+struct str worker_date(struct worker *worker);             // RFC 9110, 5.6.7, of now
 bool worker_take_pipe(struct worker *worker, int pipe[2]); // pipe.c; false: out of descriptors
 void worker_give_pipe(struct worker *worker, int pipe[2], bool is_empty);
 
@@ -251,13 +269,16 @@ void downstream_reset(struct downstream *down);
 // The stream is over: next request, linger or close.
 void downstream_stream_done(struct downstream *down, bool keep_alive);
 // Sends; what does not fit is kept in tx. false: the connection failed.
-bool downstream_send(struct downstream *down, struct str head, struct str body, size_t *ret_body_sent);
+bool downstream_send(struct downstream *down, struct str head, struct str body,
+                     size_t *ret_body_sent);
 // Sends all, or keeps the rest in tx (behind what is there). false: the connection failed.
 bool downstream_send_all(struct downstream *down, struct str data);
-bool downstream_flush(struct downstream *down); // false: failed; see down->tx
-void downstream_drain(struct downstream *down); // no more requests than the one that is here
+bool downstream_flush(struct downstream *down);    // false: failed; see down->tx
+void downstream_drain(struct downstream *down);    // no more requests than the one that is here
 void downstream_continue(struct downstream *down); // after a stream: the next head, if one has come
-void downstream_progress(struct downstream *down, uint32_t timeout_ms); // bytes moved: deadline anew
+void downstream_progress(struct downstream *down,
+                         uint32_t timeout_ms);    // bytes moved: deadline anew
+void downstream_linger(struct downstream *down);  // shuts our side, reads on for a while
 void downstream_drop_rx(struct downstream *down); // the receive buffer, with what is in it
 // Makes room behind what is unread: moved to the front, or into a large buffer. false: full.
 bool downstream_make_room(struct downstream *down);
@@ -277,11 +298,16 @@ const struct filter_chain *downstream_chain(struct downstream *down);
 
 // ---- upstream.c ----
 
-// A pooled connection, or a new one that is connecting (state tells). NULL: *reterr_errno.
-struct upstream *upstream_acquire(struct worker *worker, const struct snapshot *snapshot,
-                                  const struct cluster *cluster, const struct endpoint *endpoint,
-                                  bool fresh, int *reterr_errno);
-int upstream_finish_connect(struct upstream *up); // 0 or errno; then its state is UP_BUSY
+// A pooled connection, or one that is connecting (state tells), for `stream`: up->stream, or one of
+// up->streams. NULL: *reterr_errno.
+struct upstream *upstream_acquire(struct stream *stream, const struct endpoint *endpoint,
+                                  int *reterr_errno);
+// Goes on connecting: 0 (its state is UP_BUSY or UP_SHARED then), EAGAIN, or errno: EPROTO: TLS,
+// see upstream_failure().
+int upstream_finish_connect(struct upstream *up);
+struct str upstream_failure(const struct upstream *up, int error);
+void upstream_leave(struct upstream *up, struct stream *stream); // a stream of a shared one is over
+void upstream_lost(struct upstream *up); // HTTP/2: the connection is gone; its streams are told
 void upstream_note_connect_failure(struct worker *worker, struct endpoint_slot *slot);
 void upstream_release(struct upstream *up); // back to its pool, or closed when it can't be reused
 void upstream_close(struct upstream *up);   // NULL is fine

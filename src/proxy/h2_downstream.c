@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: Apache-2.0
+// HTTP/2 of clients: streams begin here, and what comes for them is noted in them.
+#include "proxy/h2_session.h"
+#include <stdlib.h>
+
+// ---- heads ----
+
+static uint32_t head_bytes_max(const struct worker *worker)
+{
+    return proxy_get_options(worker->proxy)->head_bytes_max;
+}
+
+static void *on_begin(void *arg, int32_t id)
+{
+    struct h2_session *session = arg;
+    struct worker *worker = session->worker;
+    if (session->is_closing)
+        return NULL;
+    struct stream *stream = stream_create(worker);
+    stream->down = session->down;
+    stream->down_session = session;
+    stream->down_h2 = stream->has_request_queue = true;
+    stream->down_id = stream->window_id = id;
+    list_push_back(&session->streams, &stream->down_node);
+    session->down->n_requests++;
+    return stream;
+}
+
+static bool is_pseudo(struct stream *stream, struct str name, struct str value)
+{
+    struct str *at = str_is(name, ":method")      ? &stream->pseudo.method
+                     : str_is(name, ":path")      ? &stream->pseudo.path
+                     : str_is(name, ":authority") ? &stream->pseudo.authority
+                     : str_is(name, ":scheme")    ? &stream->pseudo.scheme
+                     : str_is(name, ":protocol")  ? &stream->pseudo.protocol
+                                                  : NULL;
+    if (at)
+        *at = stream_copy(stream, value);
+    return at != NULL;
+}
+
+// In a start line nothing may stand that ends it, or a part of it.
+static bool fits_start_line(struct str text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.ptr[i] <= ' ' || text.ptr[i] == 0x7f)
+            return false;
+    return true;
+}
+
+static bool put_start_line(struct stream *stream)
+{
+    struct worker *worker = stream->worker;
+    uint32_t max = head_bytes_max(worker);
+    struct head_text *text = &stream->req_text;
+    const bool is_extended = stream->pseudo.protocol.len > 0;
+    bool is_connect = str_is(stream->pseudo.method, "CONNECT") && !is_extended;
+    struct str target = is_connect ? stream->pseudo.authority : stream->pseudo.path;
+    const struct str parts[] = {is_extended ? STR("GET") : stream->pseudo.method, target,
+                                stream->pseudo.authority, stream->pseudo.protocol};
+    for (unsigned i = 0; i < 4; i++)
+        if (!fits_start_line(parts[i]))
+            return false;
+    // What is too large is noted in the text.
+    head_text_put(text, worker, parts[0], max);
+    head_text_put(text, worker, STR(" "), max);
+    head_text_put(text, worker, target, max);
+    head_text_put(text, worker, STR(" HTTP/1.1\r\n"), max);
+    if (stream->pseudo.authority.len > 0)
+        head_text_add(text, worker, STR("host"), stream->pseudo.authority, max);
+    if (is_extended) {
+        head_text_put(text, worker, STR("connection: upgrade\r\n"), max);
+        head_text_add(text, worker, STR("upgrade"), stream->pseudo.protocol, max);
+    }
+    return true;
+}
+
+static bool on_request_field(struct stream *stream, struct str name, struct str value)
+{
+    struct h2_session *session = stream->down_session;
+    struct head_text *text = &stream->req_text;
+    if (name.len > 0 && name.ptr[0] == ':') {
+        if (name.len + value.len > head_bytes_max(stream->worker)) {
+            text->is_too_large = true;
+            return true;
+        }
+        return is_pseudo(stream, name, value);
+    }
+    if (text->is_too_large)
+        return true; // read on for the compression's state, kept no more
+    if (text->len == 0 && !put_start_line(stream))
+        return false;
+    // Two names for one thing: allowed where they are the same (RFC 9113, 8.3.1).
+    if (str_is(name, "host") && str_equal_nocase(value, stream->pseudo.authority))
+        return true;
+    if (session->head_bytes + text->len > H2_HEADS_BYTES_MAX)
+        text->is_too_large = true;
+    else
+        head_text_add(text, stream->worker, name, value, head_bytes_max(stream->worker));
+    return true;
+}
+
+static bool is_framing(struct str name)
+{
+    static const char *const names[] = {
+        "content-length", "transfer-encoding", "host", "trailer", "connection", "te", "upgrade"};
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
+        if (str_is(name, names[i]))
+            return true;
+    return false;
+}
+
+static bool on_field(void *arg, void *told, struct str name, struct str value, bool is_trailer)
+{
+    (void)arg;
+    struct stream *stream = told;
+    if (!is_trailer)
+        return on_request_field(stream, name, value);
+    if (is_framing(name)) // says nothing behind a body (RFC 9110, 6.5.1)
+        return true;
+    return head_text_add(&stream->req_trailers, stream->worker, name, value, TRAILER_BYTES_MAX);
+}
+
+static void refuse(struct stream *stream, enum h1_error error)
+{
+    WORKER_COUNT(stream->worker, PROTOCOL_ERRORS, 1);
+    stream_refuse(stream, stream->down, error, h1_error_status(error),
+                  str_of(h1_error_detail(error)));
+}
+
+static void on_head(void *arg, void *told, bool is_end)
+{
+    struct h2_session *session = arg;
+    struct stream *stream = told;
+    struct worker *worker = stream->worker;
+    const struct proxy_options *options = proxy_get_options(worker->proxy);
+    struct head_text *text = &stream->req_text;
+    stream->is_begun = true;
+    timer_disarm(&worker->loop.wheel, &session->down->timer);
+    if (text->len == 0 && !text->is_too_large && !put_start_line(stream)) {
+        refuse(stream, H1_ERROR_TARGET);
+        return;
+    }
+    if (!text->is_too_large)
+        head_text_put(text, worker, STR("\r\n"), options->head_bytes_max + 2);
+    if (text->is_too_large) {
+        refuse(stream, H1_ERROR_HEADERS_TOO_LARGE);
+        return;
+    }
+    struct h1_limits limits = {options->head_bytes_max + 2, options->target_bytes_max,
+                               (uint16_t)options->headers_max};
+    size_t scanned = 0, len = 0;
+    enum h1_error error = H1_ERROR_REQUEST_LINE;
+    enum h1_status status =
+        h1_parse_request(&stream->req, &limits, text->bytes, text->len, &scanned, &len, &error);
+    if (status != H1_DONE || len != text->len || stream->req.body == BODY_CHUNKED) {
+        refuse(stream, status == H1_ERROR ? error : H1_ERROR_REQUEST_LINE);
+        return;
+    }
+    stream->head_len = (uint32_t)len;
+    session->head_bytes += stream->head_len;
+    stream_begin_h2(stream, is_end);
+}
+
+// ---- what follows ----
+
+static void on_data(void *arg, void *told, struct str data)
+{
+    struct h2_session *session = arg;
+    struct stream *stream = told;
+    stream->bytes_received += data.len;
+    stream->down_wire_received += data.len;
+    if (stream->reply_status) { // nobody reads it any more
+        h2_consume(session->h2, stream->down_id, data.len);
+        return;
+    }
+    if (stream->grpc_web)
+        stream->is_bad_body |= !grpc_web_add_request(stream, data);
+    else
+        queue_add(&stream->req_queue, stream->worker, data);
+    stream_progress(stream);
+    stream_wake(stream);
+}
+
+static void on_end(void *arg, void *told, bool has_trailers)
+{
+    (void)arg, (void)has_trailers;
+    struct stream *stream = told;
+    stream->request_received = true;
+    stream->request_end_ns = stream->worker->loop.now_ns;
+    queue_end(&stream->req_queue, stream->worker, head_text_str(&stream->req_trailers));
+    stream_wake(stream);
+}
+
+static void on_closed(void *arg, void *told, uint32_t code)
+{
+    struct h2_session *session = arg;
+    struct stream *stream = told;
+    stream->down_id = 0;
+    if (!stream->is_begun) { // its head was refused by the engine
+        WORKER_COUNT(session->worker, PROTOCOL_ERRORS, 1);
+        list_remove(&stream->down_node);
+        head_text_fini(&stream->req_text, session->worker);
+        stream_discard(stream);
+        return;
+    }
+    if (stream->response_sent && code == H2_NO_ERROR)
+        return; // both sides are through; the stream is about to see it
+    stream->down_lost = true;
+    stream_wake(stream);
+}
+
+// ---- the answer ----
+
+static void body(void *arg, void *told, size_t max, struct str *ret_data, bool *ret_is_end)
+{
+    (void)arg;
+    stream_h2_response_body(told, max, ret_data, ret_is_end);
+}
+
+static void body_sent(void *arg, void *told, size_t n, bool is_end)
+{
+    (void)arg;
+    stream_h2_response_sent(told, n, is_end);
+}
+
+static struct str trailers(void *arg, void *told)
+{
+    (void)arg;
+    struct stream *stream = told;
+    return head_text_str(&stream->res_trailers);
+}
+
+static const struct h2_events events = {
+    .on_begin = on_begin,
+    .on_field = on_field,
+    .on_head = on_head,
+    .on_data = on_data,
+    .on_end = on_end,
+    .on_closed = on_closed,
+    .body = body,
+    .body_sent = body_sent,
+    .trailers = trailers,
+};
+
+// ---- the connection ----
+
+static void arm(struct downstream *down, uint32_t timeout_ms)
+{
+    timer_arm(&down->worker->loop.wheel, &down->timer, down->worker->loop.now_ms + timeout_ms);
+}
+
+static void rest(struct downstream *down)
+{
+    struct h2_session *session = down->h2;
+    if (!list_empty(&session->streams))
+        return;
+    if (session->is_closing)
+        h2_session_mark(session);
+    else if (!session->is_last_call)
+        arm(down, proxy_get_options(down->worker->proxy)->keepalive_timeout_ms);
+}
+
+void h2_begin_downstream(struct downstream *down)
+{
+    struct worker *worker = down->worker;
+    const struct h2_options options = {
+        .is_server = true,
+        .concurrent_streams = H2_CLIENT_STREAMS_MAX,
+        .stream_window = H2_STREAM_WINDOW_BYTES,
+        .connection_window = H2_CLIENT_WINDOW_BYTES,
+        .header_list_bytes = head_bytes_max(worker),
+    };
+    down->state = DOWN_H2;
+    down->h2 = h2_session_create(worker, &down->sock, &options, &events);
+    down->h2->down = down;
+    h2_session_mark(down->h2);
+    arm(down, proxy_get_options(worker->proxy)->keepalive_timeout_ms);
+    if (down->rx) {
+        struct str bytes = {down->rx + down->rx_off, down->rx_end - down->rx_off};
+        if (!h2_receive(down->h2->h2, bytes, worker->loop.now_ms))
+            down->h2->has_failed = true;
+        downstream_drop_rx(down);
+    }
+    if (worker->is_draining || down->close_after)
+        h2_downstream_drain(down);
+    h2_downstream_on_event(down);
+}
+
+void h2_downstream_on_event(struct downstream *down)
+{
+    struct h2_session *session = down->h2;
+    if (down->sock.failed || !h2_session_read(session)) {
+        downstream_close(down);
+        return;
+    }
+    if (down->sock.writable && (session->out || h2_wants_write(session->h2)))
+        h2_session_mark(session);
+}
+
+static void say_last(struct downstream *down)
+{
+    struct h2_session *session = down->h2;
+    session->is_closing = true;
+    h2_shutdown(session->h2, H2_NO_ERROR);
+    h2_session_mark(session);
+}
+
+// Idle, or the time for requests that were on their way is over.
+void h2_downstream_on_timer(struct downstream *down)
+{
+    if (down->h2->is_closing && list_empty(&down->h2->streams))
+        downstream_close(down); // does not take the last frames
+    else if (!down->h2->is_closing)
+        say_last(down);
+    if (down->state == DOWN_H2)
+        arm(down, proxy_get_options(down->worker->proxy)->linger_timeout_ms);
+}
+
+// Two steps (RFC 9113, 6.8): requests that the client has sent before it saw the first are served.
+void h2_downstream_drain(struct downstream *down)
+{
+    struct h2_session *session = down->h2;
+    down->close_after = true;
+    if (session->is_last_call)
+        return;
+    session->is_last_call = true;
+    h2_announce_shutdown(session->h2);
+    h2_session_mark(session);
+    arm(down, H2_LAST_CALL_MS);
+}
+
+void h2_downstream_flushed(struct downstream *down, bool ok)
+{
+    struct h2_session *session = down->h2;
+    bool is_sent = !session->out && !h2_wants_write(session->h2);
+    if (!ok) {
+        downstream_close(down);
+        return;
+    }
+    if (!is_sent)
+        return;
+    bool is_over = session->is_closing && list_empty(&session->streams);
+    if (session->has_failed || is_over || h2_is_over(session->h2))
+        downstream_linger(down);
+}
+
+void h2_downstream_stream_done(struct stream *stream, bool is_cut)
+{
+    struct h2_session *session = stream->down_session;
+    struct downstream *down = stream->down;
+    if (stream->down_id) {
+        if (is_cut)
+            h2_reset(session->h2, stream->down_id,
+                     stream->up_reset_code ? stream->up_reset_code : H2_INTERNAL_ERROR);
+        else if (!stream->request_received) // answered early (RFC 9113, 8.1)
+            h2_reset(session->h2, stream->down_id, H2_NO_ERROR);
+        h2_forget(session->h2, stream->down_id);
+        if (is_cut || !stream->request_received)
+            h2_session_mark(session);
+    }
+    session->head_bytes -= stream->head_len;
+    if (stream->req_queue.owed) // the connection's window is for the others
+        h2_consume(session->h2, stream->window_id, stream->req_queue.owed);
+    list_remove(&stream->down_node);
+    rest(down);
+}
+
+void h2_downstream_abort(struct downstream *down)
+{
+    struct h2_session *session = down->h2;
+    while (!list_empty(&session->streams)) {
+        struct stream *stream = LIST_ENTRY(session->streams.next, struct stream, down_node);
+        if (stream->is_begun) {
+            stream_abort(stream); // takes it from the list
+            continue;
+        }
+        list_remove(&stream->down_node);
+        head_text_fini(&stream->req_text, down->worker);
+        stream_discard(stream);
+    }
+    h2_session_destroy(session);
+    down->h2 = NULL;
+}
