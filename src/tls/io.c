@@ -181,6 +181,8 @@ static int on_write(BIO *bio, const char *data, int len)
 {
     struct tls_conn *conn = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
+    if (conn->n_messages > MESSAGES_MAX)
+        return -1; // so that OpenSSL goes no further through what it has read already
     // The one record of a call need not be copied. OpenSSL never sees a wire that is full: what
     // does not fit is kept here.
     if (conn->direct_len > 0 && (uint32_t)len > conn->direct_len && gathered->len == 0 &&

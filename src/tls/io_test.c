@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Data in both directions over wires that block, end and break.
+#include "tls/internal.h"
 #include "tls/tls_test.h"
+#include <malloc.h>
 
 struct both { // contexts and the ends of a connection that stands
     struct tls_context *server, *client;
@@ -309,6 +311,86 @@ static void test_shutdown_goes_out_behind_what_was_held_only_once(void **state)
     close_both(&both);
 }
 
+// Each costs key derivations, and none carries data: only so many in a row.
+static void test_a_flood_of_key_updates_is_stopped(void **state)
+{
+    struct both both;
+    char data[10];
+    open_both(&both, 0);
+    for (int round = 0; round < 10; round++) { // some, with data between them
+        for (int i = 0; i < 5; i++) {
+            assert_int_equal(SSL_key_update(both.ends.client->ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+            io_begin(both.ends.client);
+            assert_int_equal(SSL_do_handshake(both.ends.client->ssl), 1);
+            io_end(both.ends.client, false);
+        }
+        assert_talk(&both.ends);
+    }
+    size_t before = both.ends.client_wire.inbox.len;
+    for (int i = 0; i < 1000; i++) {
+        both.ends.client->n_messages = 0; // its own count too
+        assert_int_equal(SSL_key_update(both.ends.client->ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+        io_begin(both.ends.client);
+        assert_int_equal(SSL_do_handshake(both.ends.client->ssl), 1);
+        io_end(both.ends.client, false);
+    }
+    assert_int_equal(tls_recv(both.ends.server, data, sizeof(data)), -EPROTO);
+    assert_text(tls_failure(both.ends.server), "too many messages without data");
+    // The answers stopped as well.
+    assert_true(both.ends.client_wire.inbox.len - before < 1000);
+    close_both(&both);
+}
+
+static void test_a_client_cannot_renegotiate(void **state)
+{
+    struct both both;
+    char data[10];
+    open_both(&both, TLS_VERSION_1_2);
+    for (int i = 0; i < 3; i++) {
+        io_begin(both.ends.client);
+        SSL_clear_options(both.ends.client->ssl, SSL_OP_NO_RENEGOTIATION);
+        SSL_renegotiate(both.ends.client->ssl);
+        SSL_do_handshake(both.ends.client->ssl);
+        ERR_clear_error();
+        io_end(both.ends.client, false);
+    }
+    assert_int_equal(tls_recv(both.ends.server, data, sizeof(data)), -EAGAIN);
+    SSL_do_handshake(both.ends.client->ssl);
+    assert_int_equal(ERR_GET_REASON(ERR_get_error()), SSL_R_NO_RENEGOTIATION);
+    ERR_clear_error();
+    close_both(&both);
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+enum { N_IDLE = 100, IDLE_BYTES_MAX = 14400, IDLE_CLIENT_BYTES_MAX = 19000 };
+
+static void test_an_idle_connection_is_small(void **state)
+{
+    static struct both idle[N_IDLE];
+    for (size_t i = 0; i < N_IDLE; i++) {
+        open_both(&idle[i], 0);
+        assert_talk(&idle[i].ends);
+        tls_rest(idle[i].ends.server);
+        tls_rest(idle[i].ends.client);
+    }
+    size_t before = mallinfo2().uordblks;
+    for (size_t i = 0; i < N_IDLE; i++) {
+        tls_free(idle[i].ends.server);
+        idle[i].ends.server = NULL;
+    }
+    size_t between = mallinfo2().uordblks;
+    for (size_t i = 0; i < N_IDLE; i++) {
+        tls_free(idle[i].ends.client);
+        idle[i].ends.client = NULL;
+    }
+    size_t after = mallinfo2().uordblks;
+    assert_in_range((before - between) / N_IDLE, 1000, IDLE_BYTES_MAX);
+    assert_in_range((between - after) / N_IDLE, 1000, IDLE_CLIENT_BYTES_MAX);
+    for (size_t i = 0; i < N_IDLE; i++)
+        close_both(&idle[i]);
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -325,6 +407,11 @@ int main(void)
         cmocka_unit_test(test_a_forged_record_ends_it_with_an_alert),
         cmocka_unit_test(test_errors_of_the_wire_come_through),
         cmocka_unit_test(test_shutdown_goes_out_behind_what_was_held_only_once),
+        cmocka_unit_test(test_a_flood_of_key_updates_is_stopped),
+        cmocka_unit_test(test_a_client_cannot_renegotiate),
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+        cmocka_unit_test(test_an_idle_connection_is_small),
+#endif
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
