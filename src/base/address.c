@@ -66,6 +66,36 @@ bool address_parse(struct str text, struct address *ret)
     return true;
 }
 
+static void clear_host_bits(struct address *address, unsigned bits)
+{
+    size_t bytes = address->family == AF_INET ? 4 : 16;
+    for (size_t i = 0; i < bytes; i++) {
+        unsigned kept = bits >= 8 ? 8 : bits;
+        address->ip[i] &= (uint8_t)(0xff00 >> kept);
+        bits -= kept;
+    }
+}
+
+bool address_parse_subnet(struct str text, struct address *ret_base, unsigned *ret_bits)
+{
+    ptrdiff_t slash = str_index(text, '/');
+    struct str ip = slash < 0 ? text : str_upto(text, (size_t)slash);
+    struct address base;
+    if (!address_parse_ip(ip, &base))
+        return false;
+    uint64_t bits = base.family == AF_INET ? 32 : 128;
+    // ::ffff:10.0.0.0/104 is 10.0.0.0/8: the mask counts the prefix that is cut off.
+    uint64_t cut = base.family == AF_INET && str_index(ip, ':') >= 0 ? 96 : 0;
+    if (slash >= 0 &&
+        (!str_to_u64(str_from(text, (size_t)slash + 1), bits + cut, &bits) || bits < cut))
+        return false;
+    bits -= slash >= 0 ? cut : 0;
+    clear_host_bits(&base, (unsigned)bits);
+    *ret_base = base;
+    *ret_bits = (unsigned)bits;
+    return true;
+}
+
 static char *put_decimal(char *out, unsigned value)
 {
     char digits[10];

@@ -14,6 +14,8 @@ enum { ADDRESS_TEXT_MAX = 56 }; // "[ip6]:port" and a NUL
 
 bool address_parse_ip(struct str text, struct address *ret); // an IP alone; port 0
 bool address_parse(struct str text, struct address *ret);    // "ip:port", "[ip6]:port"
+// An IP or CIDR; the bits behind the mask are cleared, the port is 0.
+bool address_parse_subnet(struct str text, struct address *ret_base, unsigned *ret_bits);
 size_t address_format(const struct address *address, char out[ADDRESS_TEXT_MAX]);    // "ip:port"
 size_t address_format_ip(const struct address *address, char out[ADDRESS_TEXT_MAX]); // without brackets
 socklen_t address_to_sockaddr(const struct address *address, struct sockaddr_storage *ret);

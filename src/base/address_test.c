@@ -117,6 +117,34 @@ static void test_private_ranges_are_internal_to_their_last_address(void **state)
     assert_false(address_is_internal(&(struct address){0}));
 }
 
+static void test_subnets_lose_their_host_bits(void **state)
+{
+    static const struct {
+        const char *text, *base;
+        unsigned bits;
+    } rows[] = {{"10.1.2.3", "10.1.2.3:0", 32},          {"10.1.255.3/16", "10.1.0.0:0", 16},
+                {"10.1.2.255/25", "10.1.2.128:0", 25},   {"10.1.2.3/0", "0.0.0.0:0", 0},
+                {"2001:db8::1", "[2001:db8::1]:0", 128}, {"2001:dbf::/29", "[2001:db8::]:0", 29},
+                {"::ffff:10.9.8.7/104", "10.0.0.0:0", 8}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct address base;
+        unsigned bits = 999;
+        char text[ADDRESS_TEXT_MAX];
+        assert_true(address_parse_subnet(str_of(rows[i].text), &base, &bits));
+        address_format(&base, text);
+        assert_string_equal(text, rows[i].base);
+        assert_int_equal(bits, rows[i].bits);
+    }
+    static const char *const wrong[] = {
+        "",       "/8",           "10.0.0.0/",   "10.0.0.0/33", "10.0.0/8",         "10.0.0.0/-1",
+        "::/129", "10.0.0.0/8/8", "10.0.0.0/ 8", "a.b/8",       "::ffff:10.0.0.0/8"};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+        struct address base;
+        unsigned bits;
+        assert_false(address_parse_subnet(str_of(wrong[i]), &base, &bits));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -128,6 +156,7 @@ int main(void)
         cmocka_unit_test(test_an_ipv4_mapped_address_is_an_ipv4_address),
         cmocka_unit_test(test_addresses_differ_in_family_ip_or_port),
         cmocka_unit_test(test_private_ranges_are_internal_to_their_last_address),
+        cmocka_unit_test(test_subnets_lose_their_host_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

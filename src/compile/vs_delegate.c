@@ -252,7 +252,7 @@ static bool check_delegate(struct compiler *c, const struct object *root, uint32
         why = "delegate virtual service must have no hosts specified";
     else if (vs->gateways.n > 0)
         why = "delegate virtual service must have no gateways specified";
-    else if (vs->has_tls_routes || vs->has_tcp_routes)
+    else if (vs->n_tls > 0 || vs->n_tcp > 0)
         why = "delegate virtual service must have no tls or tcp routes specified";
     else if (!is_exported_to(leaf, root->ns))
         why = "its exportTo does not include the namespace of the root";

@@ -3,6 +3,15 @@
 #include "model/names.h"
 #include "model/rows.h"
 
+static void check_sni(struct reader *reader, const struct field *field, const void *value)
+{
+    const struct text *text = value;
+    struct str name = text_str(*text);
+    if (name.len > 0 && (istio_host_mistake(name) || str_index(name, '*') >= 0))
+        REPORT_TEXT(reader, DIAG_FIELD_VALUE, text, "\"%.*s\" is no name of a host",
+                    STR_ARG(str_upto(name, 300)));
+}
+
 // --- trafficPolicy: the blocks -----------------------------------------------------------------
 
 static const struct word balancer_words[] = {
@@ -69,6 +78,20 @@ static void check_requests_max(struct reader *reader, const struct field *field,
                     "max requests per connection must be non-negative");
 }
 
+static void check_streams_max(struct reader *reader, const struct field *field, const void *value)
+{
+    const struct number *number = value;
+    if (number->value < 0 || number->value > INT32_MAX)
+        REPORT_TEXT(reader, DIAG_FIELD_VALUE, number,
+                    "max concurrent streams must be non-negative and below 2^31");
+}
+
+static const struct word upgrade_words[] = {
+    {"DEFAULT", H2_UPGRADE_DEFAULT},
+    {"DO_NOT_UPGRADE", H2_UPGRADE_NEVER},
+    {"UPGRADE", H2_UPGRADE_ALWAYS},
+    {NULL, 0},
+};
 static const struct field http_fields[] = {
     {.key = "maxRequestsPerConnection",
      .type = FIELD_NUMBER,
@@ -82,19 +105,30 @@ static const struct field http_fields[] = {
     NOT_SERVED("http1MaxPendingRequests", "0", "Requests that wait for a connection."),
     NOT_SERVED("http2MaxRequests", "0", "Requests to all endpoints together."),
     NOT_SERVED("maxRetries", "0", "Retries under way at the same time."),
-    NOT_SERVED("h2UpgradePolicy", "DEFAULT DO_NOT_UPGRADE", "UPGRADE: HTTP/2 to the endpoints."),
-    NOT_SERVED("useClientProtocol", "false", "The client's version of HTTP to the endpoints."),
-    NOT_SERVED("maxConcurrentStreams", "0", "Streams on one HTTP/2 connection."),
+    {.key = "h2UpgradePolicy",
+     .type = FIELD_WORD,
+     AT(struct traffic_policy, h2_upgrade),
+     .words = upgrade_words,
+     .doc = "UPGRADE: HTTP/2 to the endpoints, whatever the port is named. DEFAULT and "
+            "DO_NOT_UPGRADE leave that to the port's name or appProtocol."},
+    {.key = "useClientProtocol",
+     .type = FIELD_FLAG,
+     AT(struct traffic_policy, use_client_protocol),
+     .doc = "HTTP/2 to the endpoints for requests that came over HTTP/2, HTTP/1.1 for the others."},
+    {.key = "maxConcurrentStreams",
+     .type = FIELD_NUMBER,
+     AT(struct traffic_policy, max_concurrent_streams),
+     .check = check_streams_max,
+     .doc = "Streams at once on one HTTP/2 connection; 0: as many as the endpoint allows."},
     NOT_SERVED("http2KeepAlive", NULL, "Pings on HTTP/2 connections."),
 };
 static void check_http(struct reader *reader, const struct node *node, void *value)
 {
-    const struct node *policy = field_node(node, "h2UpgradePolicy");
-    const struct node *flag = field_node(node, "useClientProtocol");
-    if (policy && flag && policy->type == NODE_SCALAR && str_is(policy->scalar, "UPGRADE") &&
-        flag->type == NODE_SCALAR && str_is(flag->scalar, "true"))
-        report(reader, DIAG_FIELD_CONFLICT, flag->line, flag->col, NULL,
-               "use client protocol must not be true when H2UpgradePolicy is UPGRADE");
+    const struct traffic_policy *policy = value;
+    const struct flag *flag = &policy->use_client_protocol;
+    if (policy->h2_upgrade == H2_UPGRADE_ALWAYS && flag->value)
+        report_at(reader, "useClientProtocol", DIAG_FIELD_CONFLICT, flag->line, flag->col, NULL,
+                  "use client protocol must not be true when H2UpgradePolicy is UPGRADE");
 }
 static const struct table http_table = {
     .name = "HTTPSettings", TABLE_FIELDS(http_fields), .check = check_http};
@@ -110,7 +144,136 @@ static void check_pool(struct reader *reader, const struct node *node, void *val
                "connection pool must have at least one field");
 }
 static const struct table pool_table = {
-    .name = "ConnectionPoolSettings", TABLE_FIELDS(pool_fields), .check = check_pool};
+    .name = "ConnectionPoolSettings",
+    TABLE_FIELDS(pool_fields),
+    .has_is_set = HAS(struct traffic_policy, has_pool),
+    .check = check_pool,
+};
+
+// --- trafficPolicy.tls, proxyProtocol ----------------------------------------------------------
+
+static const struct word client_tls_words[] = {
+    {"DISABLE", CLIENT_TLS_DISABLE},
+    {"SIMPLE", CLIENT_TLS_SIMPLE},
+    {"MUTUAL", CLIENT_TLS_MUTUAL},
+    {"ISTIO_MUTUAL", CLIENT_TLS_ISTIO_MUTUAL},
+    {NULL, 0},
+};
+static const struct field client_tls_fields[] = {
+    {.key = "mode",
+     .type = FIELD_WORD,
+     AT(struct client_tls, mode),
+     .words = client_tls_words,
+     .doc =
+         "DISABLE: none. SIMPLE: TLS. MUTUAL: with a certificate of ours. ISTIO_MUTUAL needs the "
+         "mesh's certificates and is not served: requests are answered 502."},
+    {.key = "clientCertificate",
+     .type = FIELD_TEXT,
+     AT(struct client_tls, client_certificate),
+     .doc = "MUTUAL: file with our certificate and its chain (PEM)."},
+    {.key = "privateKey",
+     .type = FIELD_TEXT,
+     AT(struct client_tls, private_key),
+     .doc = "MUTUAL: file with its key (PEM)."},
+    {.key = "caCertificates",
+     .type = FIELD_TEXT,
+     AT(struct client_tls, ca_certificates),
+     .doc = "File with the authorities that endpoints' certificates are verified against (PEM); "
+            "without it the system's."},
+    {.key = "caCrl",
+     .type = FIELD_TEXT,
+     AT(struct client_tls, ca_crl),
+     .doc = "File with revoked certificates (PEM)."},
+    {.key = "credentialName",
+     .type = FIELD_TEXT,
+     AT(struct client_tls, credential_name),
+     .doc = "Secret of the gateway's namespace instead of files: `ca.crt` or `cacert`, and for "
+            "MUTUAL `tls.crt` and `tls.key`, or `cert` and `key`."},
+    {.key = "subjectAltNames",
+     .type = FIELD_TEXTS,
+     AT(struct client_tls, subject_alt_names),
+     .doc = "Names, one of which an endpoint's certificate must carry; without any, `sni` or the "
+            "request's host."},
+    {.key = "sni",
+     .type = FIELD_TEXT,
+     AT(struct client_tls, sni),
+     .check = check_sni,
+     .doc = "Server name that is sent; without it the request's host."},
+    {.key = "insecureSkipVerify",
+     .type = FIELD_FLAG,
+     AT(struct client_tls, insecure_skip_verify),
+     .doc = "Takes any certificate."},
+};
+
+static bool is_given(struct text text)
+{
+    return text.len > 0;
+}
+
+static void check_skip_verify(struct reader *reader, const struct client_tls *tls)
+{
+    if (!tls->insecure_skip_verify.value)
+        return;
+    bool names_ca = is_given(tls->ca_certificates) || tls->subject_alt_names.n > 0;
+    const struct flag *flag = &tls->insecure_skip_verify;
+    if (tls->mode == CLIENT_TLS_SIMPLE && (names_ca || is_given(tls->credential_name)))
+        report_at(reader, "insecureSkipVerify", DIAG_FIELD_CONFLICT, flag->line, flag->col, NULL,
+                  "cannot specify CaCertificates or CredentialName or SubjectAltNames when "
+                  "InsecureSkipVerify is set true");
+    else if (tls->mode == CLIENT_TLS_MUTUAL && names_ca)
+        report_at(reader, "insecureSkipVerify", DIAG_FIELD_CONFLICT, flag->line, flag->col, NULL,
+                  "cannot specify CaCertificates or SubjectAltNames when InsecureSkipVerify is set "
+                  "true");
+}
+
+static void check_client_tls(struct reader *reader, const struct node *node, void *value)
+{
+    const struct client_tls *tls = value;
+    bool is_mutual = tls->mode == CLIENT_TLS_MUTUAL;
+    if (reader->has_failed)
+        return;
+    check_skip_verify(reader, tls);
+    if ((is_mutual || tls->mode == CLIENT_TLS_SIMPLE) && is_given(tls->credential_name)) {
+        if (is_given(tls->client_certificate) || is_given(tls->private_key) ||
+            is_given(tls->ca_certificates) || is_given(tls->ca_crl))
+            report_at(reader, "credentialName", DIAG_FIELD_CONFLICT, tls->credential_name.line,
+                      tls->credential_name.col, NULL,
+                      "cannot specify client certificates or CA certificate or CA CRL If "
+                      "credentialName is set");
+        return;
+    }
+    if (is_mutual && !is_given(tls->client_certificate))
+        report(reader, DIAG_FIELD_REQUIRED, node->line, node->col, NULL,
+               "client certificate required for mutual tls");
+    if (is_mutual && !is_given(tls->private_key))
+        report(reader, DIAG_FIELD_REQUIRED, node->line, node->col, NULL,
+               "private key required for mutual tls");
+    if (tls->mode == CLIENT_TLS_SIMPLE && is_given(tls->client_certificate))
+        report_at(reader, "clientCertificate", DIAG_FIELD_NO_EFFECT, tls->client_certificate.line,
+                  tls->client_certificate.col, NULL, "is shown to endpoints in mode MUTUAL only");
+}
+static const struct table client_tls_table = {
+    .name = "ClientTLSSettings",
+    TABLE_FIELDS(client_tls_fields),
+    .has_place = HAS(struct client_tls, line),
+    .has_is_set = HAS(struct client_tls, is_set),
+    .check = check_client_tls,
+};
+
+static const struct word proxy_header_words[] = {
+    {"V1", PROXY_HEADER_V1}, {"V2", PROXY_HEADER_V2}, {NULL, 0}};
+static const struct field proxy_protocol_fields[] = {
+    {.key = "version",
+     .type = FIELD_WORD,
+     AT(struct traffic_policy, proxy_protocol),
+     .words = proxy_header_words,
+     .doc = "V1 (the default): a line of text. V2: binary."},
+};
+static const struct table proxy_protocol_table = {
+    .name = "ProxyProtocol",
+    TABLE_FIELDS(proxy_protocol_fields),
+    .has_is_set = HAS(struct traffic_policy, has_proxy_protocol),
+};
 
 // What stands in every policy; `type` is the struct that holds `policy`.
 #define POLICY_FIELDS(type_)                                                                       \
@@ -125,10 +288,17 @@ static const struct table pool_table = {
          .table = &pool_table,                                                                     \
          .doc = "Connections to the endpoints."},                                                  \
         NOT_SERVED("outlierDetection", NULL, "Endpoints that fail are left out for a while."),     \
-        NOT_SERVED("tls", NULL, "TLS to the endpoints.")
-#define WHOLE_POLICY_FIELDS                                                                        \
+    {                                                                                              \
+        .key = "tls", .type = FIELD_STRUCT, AT(type_, policy.tls), .table = &client_tls_table,     \
+        .doc = "TLS to the endpoints."                                                             \
+    }
+#define WHOLE_POLICY_FIELDS(type_)                                                                 \
     NOT_SERVED("tunnel", NULL, "Tunnel to the endpoints through a proxy."),                        \
-        NOT_SERVED("proxyProtocol", NULL, "Client address in front of the connection's bytes."),   \
+        {.key = "proxyProtocol",                                                                   \
+         .type = FIELD_STRUCT,                                                                     \
+         AT(type_, policy),                                                                        \
+         .table = &proxy_protocol_table,                                                           \
+         .doc = "A PROXY header with the client's address opens each connection."},                \
         NOT_SERVED("retryBudget", NULL, "Share of requests that may be retries.")
 
 static void check_policy(struct reader *reader, const struct node *node, void *value)
@@ -183,7 +353,7 @@ static const struct table port_policy_table = {
 
 static const struct field subset_policy_fields[] = {
     POLICY_FIELDS(struct subset),
-    WHOLE_POLICY_FIELDS,
+    WHOLE_POLICY_FIELDS(struct subset),
     {.key = "portLevelSettings",
      .type = FIELD_LIST,
      LIST_AT(struct subset, port_policies, n_port_policies),
@@ -265,7 +435,7 @@ static void check_spec(struct reader *reader, const struct node *node, void *val
 
 static const struct field rule_policy_fields[] = {
     POLICY_FIELDS(struct destination_rule),
-    WHOLE_POLICY_FIELDS,
+    WHOLE_POLICY_FIELDS(struct destination_rule),
     {.key = "portLevelSettings",
      .type = FIELD_LIST,
      LIST_AT(struct destination_rule, port_policies, n_port_policies),

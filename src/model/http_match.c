@@ -128,8 +128,7 @@ static void check_match_header(struct reader *reader, const struct field *field,
         check_header_name(reader, field, text);
 }
 
-static void check_source_namespace(struct reader *reader, const struct field *field,
-                                   const void *value)
+void check_source_namespace(struct reader *reader, const struct field *field, const void *value)
 {
     const struct text *text = value;
     if (dns_label_mistake(text_str(*text)))
@@ -170,26 +169,7 @@ static const struct field match_fields[] = {
           "Headers that must not match; `{}`: absent."),
     NAMED("queryParams", query_params, NULL,
           "Query parameters (the first of a name, not decoded); `{}`: present."),
-    {.key = "port",
-     .type = FIELD_NUMBER,
-     AT(struct http_match, port),
-     .min = 1,
-     .max = 65535,
-     .doc = "Port of the Gateway's server."},
-    {.key = "gateways",
-     .type = FIELD_TEXTS,
-     AT(struct http_match, gateways),
-     .doc = "Gateways that this is for; then sourceLabels and sourceNamespace do not count."},
-    {.key = "sourceLabels",
-     .type = FIELD_TEXT_MAP,
-     AT(struct http_match, source_labels),
-     .check = check_labels,
-     .doc = "Labels of the client; here: of this gateway."},
-    {.key = "sourceNamespace",
-     .type = FIELD_TEXT,
-     AT(struct http_match, source_namespace),
-     .check = check_source_namespace,
-     .doc = "Namespace of the client; here: of this gateway."},
+    MATCH_PLACE_FIELDS(struct http_match),
     NOT_SERVED("statPrefix", NULL, "Statistics of this match apart."),
 };
 static void check_match(struct reader *reader, const struct node *node, void *value)

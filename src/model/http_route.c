@@ -144,18 +144,19 @@ static const struct field destination_fields[] = {
 static const struct table destination_table = {.name = "Destination",
                                                TABLE_FIELDS(destination_fields)};
 
+#define DESTINATION_ROWS(sentence)                                                                 \
+    {.key = "destination",                                                                         \
+     .type = FIELD_STRUCT,                                                                         \
+     .flags = FIELD_REQUIRED,                                                                      \
+     .table = &destination_table,                                                                  \
+     .required = "destination is required",                                                        \
+     .doc = (sentence)},                                                                           \
+    {                                                                                              \
+        .key = "weight", .type = FIELD_NUMBER, AT(struct http_destination, weight),                \
+        .check = check_weight, .doc = "Share among several destinations; 0: none."                 \
+    }
 static const struct field route_fields[] = {
-    {.key = "destination",
-     .type = FIELD_STRUCT,
-     .flags = FIELD_REQUIRED,
-     .table = &destination_table,
-     .required = "destination is required",
-     .doc = "Where requests go."},
-    {.key = "weight",
-     .type = FIELD_NUMBER,
-     AT(struct http_destination, weight),
-     .check = check_weight,
-     .doc = "Share among several destinations; 0: none."},
+    DESTINATION_ROWS("Where requests go."),
     {.key = "headers",
      .type = FIELD_STRUCT,
      AT(struct http_destination, headers),
@@ -165,6 +166,14 @@ static const struct field route_fields[] = {
 const struct table http_destination_table = {
     .name = "HTTPRouteDestination",
     TABLE_FIELDS(route_fields),
+    .bytes = sizeof(struct http_destination),
+    .has_place = HAS(struct http_destination, line),
+};
+
+static const struct field l4_route_fields[] = {DESTINATION_ROWS("Where connections go.")};
+const struct table l4_destination_table = {
+    .name = "RouteDestination",
+    TABLE_FIELDS(l4_route_fields),
     .bytes = sizeof(struct http_destination),
     .has_place = HAS(struct http_destination, line),
 };
@@ -467,16 +476,16 @@ static void check_conflicts(struct reader *reader, const struct node *node)
     }
 }
 
-static void check_weights(struct reader *reader, const struct http_route *route)
+void check_weights(struct reader *reader, const struct http_destination *destinations, uint32_t n)
 {
     int64_t total = 0;
-    for (uint32_t i = 0; i < route->n_route; i++)
-        total += route->route[i].weight.value;
-    if (route->n_route > 1 && total == 0)
-        report_at(reader, "route", DIAG_FIELD_VALUE, route->route[0].line, route->route[0].col,
+    for (uint32_t i = 0; i < n; i++)
+        total += destinations[i].weight.value;
+    if (n > 1 && total == 0)
+        report_at(reader, "route", DIAG_FIELD_VALUE, destinations[0].line, destinations[0].col,
                   NULL, "total destination weight = 0");
     else if (total > UINT32_MAX)
-        report_at(reader, "route", DIAG_FIELD_VALUE, route->route[0].line, route->route[0].col,
+        report_at(reader, "route", DIAG_FIELD_VALUE, destinations[0].line, destinations[0].col,
                   NULL, "total destination weight is above %u", UINT32_MAX);
 }
 
@@ -539,7 +548,7 @@ static void check_route(struct reader *reader, const struct node *node, void *va
     }
     if (reader->has_failed)
         return;
-    check_weights(reader, route);
+    check_weights(reader, route->route, route->n_route);
     check_one_authority(reader, route);
     check_prefix_redirect(reader, route);
 }

@@ -110,25 +110,59 @@ struct http_route {
     uint32_t line, col;
     bool is_invalid; // a diagnostic was given; leave this rule out
 };
+struct l4_match { // of tls[] and, without sniHosts, of tcp[]
+    struct texts sni_hosts, destination_subnets, gateways;
+    struct number port;
+    struct text_map source_labels;
+    struct text source_namespace;
+    uint32_t line, col;
+    bool is_invalid;
+};
+struct l4_route { // tls[], tcp[]
+    struct l4_match *match;
+    uint32_t n_match;
+    struct http_destination *route; // without headers
+    uint32_t n_route;
+    uint32_t line, col;
+    bool is_invalid; // a diagnostic was given; what it takes is closed
+};
 struct virtual_service {
     struct texts hosts, gateways, export_to;
     struct http_route *http;
-    uint32_t n_http;
+    struct l4_route *tls, *tcp;
+    uint32_t n_http, n_tls, n_tcp;
     uint32_t hosts_line, hosts_col;
-    bool has_tls_routes, has_tcp_routes; // reported as not served yet
 };
 
 enum simple_balancer {
     BALANCER_UNSPECIFIED, BALANCER_LEAST_REQUEST, BALANCER_ROUND_ROBIN, BALANCER_RANDOM,
     BALANCER_PASSTHROUGH
 };
+enum client_tls_mode {
+    CLIENT_TLS_DISABLE, CLIENT_TLS_SIMPLE, CLIENT_TLS_MUTUAL, CLIENT_TLS_ISTIO_MUTUAL
+};
+struct client_tls { // trafficPolicy.tls
+    bool is_set;
+    enum client_tls_mode mode;
+    struct text client_certificate, private_key, ca_certificates, ca_crl; // files
+    struct text credential_name, sni;
+    struct texts subject_alt_names;
+    struct flag insecure_skip_verify;
+    uint32_t line, col;
+};
+enum h2_upgrade { H2_UPGRADE_DEFAULT, H2_UPGRADE_NEVER, H2_UPGRADE_ALWAYS };
 struct traffic_policy { // what of it is served so far
     bool is_set;
-    bool has_balancer;
+    bool has_balancer, has_pool;
     enum simple_balancer balancer;
     struct duration connect_timeout;
     struct duration idle_timeout;        // connectionPool.http.idleTimeout
-    struct number max_requests_per_connection;
+    struct number max_requests_per_connection, max_concurrent_streams;
+    enum h2_upgrade h2_upgrade;
+    struct flag use_client_protocol;
+    struct client_tls tls;
+    bool has_proxy_protocol;
+    enum proxy_header_version { PROXY_HEADER_V1, PROXY_HEADER_V2 } proxy_protocol;
 };
 struct port_policy {
     struct number port;

@@ -182,20 +182,83 @@ static void test_policies_are_checked(void **state)
         "per connection must be non-negative\n");
     expect_messages(RULE("{host: a, trafficPolicy: {connectionPool: {http: {h2UpgradePolicy: "
                          "UPGRADE, useClientProtocol: true}}}}"),
-                    "field-not-served spec.trafficPolicy.connectionPool.http.h2UpgradePolicy: is "
-                    "not served yet: UPGRADE: HTTP/2 to the endpoints.\n"
-                    "field-not-served spec.trafficPolicy.connectionPool.http.useClientProtocol: is "
-                    "not served yet: The client's version of HTTP to the endpoints.\n"
-                    "field-conflict spec.trafficPolicy.connectionPool.http: use client protocol "
+                    "field-conflict "
+                    "spec.trafficPolicy.connectionPool.http.useClientProtocol: use client protocol "
                     "must not be true when H2UpgradePolicy is UPGRADE\n");
+    expect_messages(RULE("{host: a, trafficPolicy: {connectionPool: {http: {maxConcurrentStreams: "
+                         "-1}}}}"),
+                    "field-value spec.trafficPolicy.connectionPool.http.maxConcurrentStreams: max "
+                    "concurrent streams must be non-negative and below 2^31\n");
     expect_messages(RULE("{host: a, trafficPolicy: {outlierDetection: {}, tls: {mode: SIMPLE}}}"),
                     "field-not-served spec.trafficPolicy.outlierDetection: is not served yet: "
-                    "Endpoints that fail are left out for a while.\n"
-                    "field-not-served spec.trafficPolicy.tls: is not served yet: TLS to the "
-                    "endpoints.\n");
+                    "Endpoints that fail are left out for a while.\n");
+    expect_messages(RULE("{host: a, trafficPolicy: {tunnel: {targetHost: b}, proxyProtocol: {}}}"),
+                    "field-not-served spec.trafficPolicy.tunnel: is not served yet: Tunnel to the "
+                    "endpoints through a proxy.\n"
+                    "field-conflict spec.trafficPolicy: tunnel and proxyProtocol must not be set "
+                    "together\n");
     expect_messages(RULE("{host: a, exportTo: ['*', b]}"),
                     "field-conflict spec.exportTo: cannot have both public (*) and non-public "
                     "exportTo values for a resource\n");
+}
+
+static void test_tls_to_endpoints_is_read_and_checked(void **state)
+{
+#define TLS_AT "spec.trafficPolicy.tls"
+#define CLIENT_TLS(fields) RULE("{host: a, trafficPolicy: {tls: {" fields "}}}")
+    struct decoded decoded = decode(RULE(
+        "{host: a, trafficPolicy: {proxyProtocol: {version: V2}, tls: {mode: MUTUAL, "
+        "clientCertificate: /c, privateKey: /k, caCertificates: /a, caCrl: /r, sni: b.org, "
+        "subjectAltNames: [c.org]}, connectionPool: {http: {h2UpgradePolicy: UPGRADE, "
+        "maxConcurrentStreams: 10}}}, subsets: [{name: s, trafficPolicy: {tls: {}, connectionPool: "
+        "{http: {useClientProtocol: true}}}}]}"));
+    assert_diags(&decoded, "");
+    const struct destination_rule *rule = decoded.object->destination_rule;
+    const struct client_tls *tls = &rule->policy.tls;
+    assert_true(tls->is_set);
+    assert_int_equal(tls->mode, CLIENT_TLS_MUTUAL);
+    assert_string_equal(tls->client_certificate.ptr, "/c");
+    assert_string_equal(tls->private_key.ptr, "/k");
+    assert_string_equal(tls->ca_certificates.ptr, "/a");
+    assert_string_equal(tls->ca_crl.ptr, "/r");
+    assert_string_equal(tls->sni.ptr, "b.org");
+    assert_string_equal(tls->subject_alt_names.items[0].ptr, "c.org");
+    assert_true(rule->policy.has_proxy_protocol && rule->policy.has_pool);
+    assert_int_equal(rule->policy.proxy_protocol, PROXY_HEADER_V2);
+    assert_int_equal(rule->policy.h2_upgrade, H2_UPGRADE_ALWAYS);
+    assert_int_equal(rule->policy.max_concurrent_streams.value, 10);
+    assert_true(rule->subsets[0].policy.tls.is_set);
+    assert_int_equal(rule->subsets[0].policy.tls.mode, CLIENT_TLS_DISABLE);
+    assert_true(rule->subsets[0].policy.use_client_protocol.value);
+    assert_false(rule->subsets[0].policy.has_proxy_protocol);
+    decoded_fini(&decoded);
+
+    expect_messages(CLIENT_TLS("mode: MUTUAL"),
+                    "field-required " TLS_AT ": client certificate required for mutual tls\n"
+                    "field-required " TLS_AT ": private key required for mutual tls\n");
+    expect_messages(CLIENT_TLS("mode: MUTUAL, credentialName: c"), "");
+    expect_messages(CLIENT_TLS("mode: SIMPLE, credentialName: c, caCertificates: /a"),
+                    "field-conflict " TLS_AT
+                    ".credentialName: cannot specify client certificates or CA certificate or CA "
+                    "CRL If credentialName is set\n");
+    expect_messages(CLIENT_TLS("mode: SIMPLE, insecureSkipVerify: true"), "");
+    expect_messages(CLIENT_TLS("mode: SIMPLE, insecureSkipVerify: true, subjectAltNames: [a]"),
+                    "field-conflict " TLS_AT
+                    ".insecureSkipVerify: cannot specify CaCertificates or CredentialName or "
+                    "SubjectAltNames when InsecureSkipVerify is set true\n");
+    expect_messages(CLIENT_TLS("mode: MUTUAL, credentialName: c, insecureSkipVerify: true, "
+                               "subjectAltNames: [a]"),
+                    "field-conflict " TLS_AT
+                    ".insecureSkipVerify: cannot specify CaCertificates or SubjectAltNames when "
+                    "InsecureSkipVerify is set true\n");
+    expect_messages(CLIENT_TLS("mode: SIMPLE, clientCertificate: /c, privateKey: /k"),
+                    "field-no-effect " TLS_AT
+                    ".clientCertificate: is shown to endpoints in mode MUTUAL only\n");
+    expect_messages(CLIENT_TLS("mode: SIMPLE, sni: '*.b'"),
+                    "field-value " TLS_AT ".sni: \"*.b\" is no name of a host\n");
+    expect_messages(CLIENT_TLS("mode: STRICT"),
+                    "field-value " TLS_AT ".mode: \"STRICT\" is not DISABLE, SIMPLE, MUTUAL or "
+                    "ISTIO_MUTUAL\n");
 }
 
 static void test_a_bad_or_repeated_subset_is_left_out(void **state)
@@ -223,6 +286,7 @@ int main(void)
         cmocka_unit_test(test_a_bad_server_harms_itself_alone),
         cmocka_unit_test(test_a_destination_rule_holds_what_was_written),
         cmocka_unit_test(test_policies_are_checked),
+        cmocka_unit_test(test_tls_to_endpoints_is_read_and_checked),
         cmocka_unit_test(test_a_bad_or_repeated_subset_is_left_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,28 +36,6 @@ static void read_hosts(struct reader *reader, const struct field *field, const s
     read_texts(reader, &hosts, node, &service->hosts);
 }
 
-static void read_tls(struct reader *reader, const struct field *field, const struct node *node,
-                     void *value)
-{
-    struct virtual_service *service = value;
-    if (!expect_type(reader, node, NODE_LIST, "a list") || node->list.n_items == 0)
-        return;
-    service->has_tls_routes = true;
-    report(reader, DIAG_FIELD_NOT_SERVED, node->line, node->col, NULL, "is not served yet: %s",
-           field->doc);
-}
-
-static void read_tcp(struct reader *reader, const struct field *field, const struct node *node,
-                     void *value)
-{
-    struct virtual_service *service = value;
-    if (!expect_type(reader, node, NODE_LIST, "a list") || node->list.n_items == 0)
-        return;
-    service->has_tcp_routes = true;
-    report(reader, DIAG_FIELD_NOT_SERVED, node->line, node->col, NULL, "is not served yet: %s",
-           field->doc);
-}
-
 // Whether some name is meant by both.
 static bool overlap(struct str a, struct str b)
 {
@@ -100,10 +78,10 @@ static void check_delegate(struct reader *reader, const struct node *node,
         report_at(reader, "gateways", DIAG_FIELD_CONFLICT, node->line, node->col,
                   "a virtual service that is no delegate needs hosts",
                   "delegate virtual service must have no gateways specified");
-    if (service->has_tls_routes)
+    if (service->n_tls > 0)
         report_at(reader, "tls", DIAG_FIELD_CONFLICT, node->line, node->col, NULL,
                   "delegate virtual service must have no tls routes specified");
-    if (service->has_tcp_routes)
+    if (service->n_tcp > 0)
         report_at(reader, "tcp", DIAG_FIELD_CONFLICT, node->line, node->col, NULL,
                   "delegate virtual service must have no tcp routes specified");
     struct step list = {.parent = reader->step, .key = STR("http")};
@@ -123,16 +101,88 @@ static void check_delegate(struct reader *reader, const struct node *node,
     reader->has_failed = outer_failed;
 }
 
+// "a.example.com, *.b.org", for the message.
+static struct str hosts_text(struct reader *reader, const struct texts *hosts)
+{
+    enum { SHOWN_MAX = 10 };
+    struct buf text = {0};
+    for (uint32_t i = 0; i < hosts->n && i < SHOWN_MAX; i++)
+        buf_printf(&text, "%s%s", i > 0 ? ", " : "", hosts->items[i].ptr);
+    if (hosts->n > SHOWN_MAX)
+        buf_add_text(&text, ", ...");
+    struct str copy = arena_str(reader->scratch, buf_str(&text));
+    buf_fini(&text);
+    return copy;
+}
+
+static bool is_within(struct str name, struct str host)
+{
+    bool is_wild = host.ptr[0] == '*';
+    return str_equal_nocase(name, host) ||
+           (is_wild && overlap(name, host) && (name.ptr[0] != '*' || name.len >= host.len));
+}
+
+static bool has_sni_host(const struct virtual_service *service, struct str name)
+{
+    for (uint32_t i = 0; i < service->hosts.n; i++) {
+        if (is_within(name, text_str(service->hosts.items[i])))
+            return true;
+    }
+    return false;
+}
+
+// Reports the names of a match that none of the hosts contains; true: there are some.
+static bool check_sni(struct reader *reader, const struct virtual_service *service,
+                      const struct l4_match *match)
+{
+    struct step list = {.parent = reader->step, .key = STR("sniHosts")};
+    struct step item = {.parent = &list, .kind = STEP_INDEX};
+    bool is_wrong = false;
+    reader->step = &item;
+    for (; item.index < match->sni_hosts.n; item.index++) {
+        const struct text *name = &match->sni_hosts.items[item.index];
+        if (name->len == 0 || has_sni_host(service, text_str(*name)))
+            continue;
+        is_wrong = true;
+        REPORT_TEXT(reader, DIAG_FIELD_VALUE, name,
+                    "SNI host \"%s\" is not a compatible subset of any of the virtual service "
+                    "hosts: [%.*s]",
+                    name->ptr, STR_ARG(hosts_text(reader, &service->hosts)));
+    }
+    reader->step = list.parent;
+    return is_wrong;
+}
+
+static void check_all_sni(struct reader *reader, const struct virtual_service *service)
+{
+    struct step list = {.parent = reader->step, .key = STR("tls")};
+    struct step route = {.parent = &list, .kind = STEP_INDEX};
+    struct step matches = {.parent = &route, .key = STR("match")};
+    struct step match = {.parent = &matches, .kind = STEP_INDEX};
+    bool outer_failed = reader->has_failed;
+    reader->step = &match;
+    for (; route.index < service->n_tls; route.index++) {
+        struct l4_route *rule = &service->tls[route.index];
+        for (match.index = 0; match.index < rule->n_match; match.index++) {
+            if (!check_sni(reader, service, &rule->match[match.index]))
+                continue;
+            rule->match[match.index].is_invalid = reader->has_invalid_parts = true;
+        }
+    }
+    reader->step = list.parent;
+    reader->has_failed = outer_failed;
+}
+
 static void check_spec(struct reader *reader, const struct node *node, void *value)
 {
     const struct virtual_service *service = value;
-    if (service->n_http == 0 && !service->has_tls_routes && !service->has_tcp_routes &&
-        !reader->has_failed)
+    if (service->n_http == 0 && service->n_tls == 0 && service->n_tcp == 0 && !reader->has_failed)
         report(reader, DIAG_FIELD_REQUIRED, node->line, node->col, NULL,
                "http, tcp or tls must be provided in virtual service");
     if (service->hosts.n == 0 && !reader->has_failed)
         check_delegate(reader, node, service);
     check_hosts(reader, service);
+    check_all_sni(reader, service);
     check_export_list(reader, &service->export_to);
 }
 
@@ -153,10 +203,16 @@ static const struct field spec_fields[] = {
      .table = &http_route_table,
      .doc = "Rules for HTTP; the first that applies counts."},
     {.key = "tls",
-     .type = FIELD_CUSTOM,
-     .read = read_tls,
-     .doc = "Rules for TLS that is passed through, by SNI."},
-    {.key = "tcp", .type = FIELD_CUSTOM, .read = read_tcp, .doc = "Rules for TCP."},
+     .type = FIELD_LIST,
+     LIST_AT(struct virtual_service, tls, n_tls),
+     .table = &tls_route_table,
+     .doc = "Rules for TLS that is passed through, by SNI; the first that has a name counts."},
+    {.key = "tcp",
+     .type = FIELD_LIST,
+     LIST_AT(struct virtual_service, tcp, n_tcp),
+     .table = &tcp_route_table,
+     .doc = "Rules for TCP, and for TLS that a server of protocol TLS ends; the first that applies "
+            "counts."},
     {.key = "exportTo",
      .type = FIELD_TEXTS,
      AT(struct virtual_service, export_to),
