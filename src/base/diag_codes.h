@@ -27,14 +27,14 @@
     X(NO_ENDPOINTS,      "no-endpoints",      DIAG_NOTE,    "A routed Service has no EndpointSlice, no Endpoints and no Pod; its requests are answered 503.") \
     X(ENDPOINT_ADDRESS,  "endpoint-address",  DIAG_WARNING, "The endpoints of a slice are names, not IP addresses; they get no requests.") \
     X(EXTERNAL_LOOP,     "external-loop",     DIAG_ERROR,   "A Service of type ExternalName leads back to itself; its requests are answered 503.") \
-    X(UPSTREAM_PROTOCOL, "upstream-protocol", DIAG_WARNING, "The backend speaks a protocol that this version cannot; its requests are answered 502.") \
+    X(UPSTREAM_PROTOCOL, "upstream-protocol", DIAG_WARNING, "The backend's port speaks another protocol than the route does, or one that is not served (FastCGI: its requests are answered 502).") \
+    X(UPSTREAM_TLS,      "upstream-tls",      DIAG_ERROR,   "TLS to the endpoints cannot be had as it is asked for: a Secret or file is missing or wrong, or the mode is not served; requests are answered 502, connections closed.") \
     X(NODEPORT_RANGE,    "nodeport-range",    DIAG_ERROR,   "A nodePort lies outside 30000-32767; it is not opened.") \
     X(NODEPORT_CONFLICT, "nodeport-conflict", DIAG_ERROR,   "A nodePort is taken by an older Service; it is not opened for this one.") \
     X(NODEPORT_PROTOCOL, "nodeport-protocol", DIAG_WARNING, "A nodePort is for UDP or SCTP; this version serves TCP alone.") \
     X(NODEPORT_UNSET,    "nodeport-unset",    DIAG_NOTE,    "A Service of type NodePort gives no nodePort; none is allocated, so none is opened.") \
     X(LISTENER_CONFLICT, "listener-conflict", DIAG_ERROR,   "The address is taken by a listener of another kind; this one is not opened.") \
     X(TLS_NOT_SERVED,    "tls-not-served",    DIAG_WARNING, "The part needs TLS, which this version does not serve.") \
-    X(PROTOCOL_NOT_SERVED, "protocol-not-served", DIAG_WARNING, "The Gateway's server has a protocol that this version does not serve.") \
     X(HOST_SHARED,       "host-shared",       DIAG_WARNING, "An Ingress and a VirtualService have the same host on one port; the VirtualService's routes come first.") \
     /* Ingress */ \
     X(CLASS_UNKNOWN,     "class-unknown",     DIAG_WARNING, "The Ingress names a class that does not exist; it is not served.") \
@@ -55,15 +55,17 @@
     X(ALIAS_CONFLICT,    "alias-conflict",    DIAG_WARNING, "A server-alias is the host of an Ingress or already an alias; it is ignored.") \
     /* Istio */ \
     X(GATEWAY_NOT_SELECTED, "gateway-not-selected", DIAG_NOTE, "The Gateway's selector does not fit this gateway's labels; it is not served here.") \
-    X(GATEWAY_UNBOUND,   "gateway-unbound",   DIAG_WARNING, "No VirtualService binds to the Gateway's server; everything there is answered 404.") \
+    X(GATEWAY_UNBOUND,   "gateway-unbound",   DIAG_WARNING, "No VirtualService binds to the Gateway's server; everything there is answered 404, connections without HTTP are closed.") \
+    X(SERVER_CONFLICT,   "server-conflict",   DIAG_ERROR,   "A server's host is another server's already on the same TLS port; the later server is not served.") \
+    X(ROUTE_TAKEN,       "route-taken",       DIAG_WARNING, "Connections to the TCP server, or for the server name (SNI), go by an earlier rule; this one gets none.") \
     X(UNKNOWN_GATEWAY,   "unknown-gateway",   DIAG_ERROR,   "A VirtualService names a Gateway that does not exist; it is not served there.") \
     X(HOST_NOT_IN_GATEWAY, "host-not-in-gateway", DIAG_WARNING, "A VirtualService's host is none that the Gateway lists; it is not served there.") \
     X(MESH_ONLY,         "mesh-only",         DIAG_NOTE,    "The VirtualService, or a match block of it, names no Gateway or no port of one; it is for sidecars and has no effect here.") \
-    X(MATCH_NOT_APPLICABLE, "match-not-applicable", DIAG_WARNING, "A match block asks for a port, a Gateway or a source that none of the servers has which the VirtualService is bound to; it never applies here.") \
+    X(MATCH_NOT_APPLICABLE, "match-not-applicable", DIAG_WARNING, "A match block asks for a port, a Gateway or a source that none of the servers has which the VirtualService is bound to, or the rules are for another kind of server; they never apply here.") \
     X(MATCH_NEVER,       "match-never",       DIAG_WARNING, "A condition that no request can meet: a path that does not begin with /, or that has a query.") \
     X(NOT_EXPORTED,      "not-exported",      DIAG_NOTE,    "exportTo does not include this gateway's namespace; the object has no effect here.") \
     X(UNREACHABLE_ROUTE, "unreachable-route", DIAG_WARNING, "An earlier rule of the VirtualService takes every request; this rule is never reached.") \
-    X(ROUTE_INVALID,     "route-invalid",     DIAG_WARNING, "A rule, match block or path is broken; rather than left to what comes behind it, its requests are answered 503.") \
+    X(ROUTE_INVALID,     "route-invalid",     DIAG_WARNING, "A rule, match block or path is broken; rather than left to what comes behind it, its requests are answered 503, its connections closed.") \
     X(REGEX_INVALID,     "regex-invalid",     DIAG_ERROR,   "A regular expression is malformed; the rule of a VirtualService is answered 503, a path of an Ingress is left out.") \
     X(MATCH_NOT_SERVED,  "match-not-served",  DIAG_ERROR,   "A condition is one that this version cannot test; what the rest of the match block takes is answered 503.") \
     X(HEADER_VALUE,      "header-value",      DIAG_ERROR,   "A header's value holds a malformed command operator; the rule is answered 503.") \

@@ -197,59 +197,110 @@ static uint32_t clamp_ms(int64_t ms)
     return ms < 0 ? 0 : ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
 }
 
+// The block in force of each kind; NULL: Istio's defaults.
+struct effective {
+    const struct traffic_policy *balancer, *pool, *proxy_protocol;
+    struct policy_tls tls;
+};
+struct policy_source { // of the policies that are laid over each other
+    struct compiler *c;
+    const struct object *object;
+    struct str path; // "spec.trafficPolicy"
+};
+
 // Blocks that are set replace whole blocks: a connectionPool that gives one field resets the
 // others.
-static void overlay(struct cluster *cluster, const struct traffic_policy *policy)
+static void overlay(struct effective *effective, const struct policy_source *source,
+                    const struct traffic_policy *policy, struct str path)
 {
-    if (!policy->is_set)
-        return;
     if (policy->has_balancer)
-        cluster->balancer = balancer_of(policy->balancer);
-    if (!policy->connect_timeout.is_set && !policy->idle_timeout.is_set &&
-        !policy->max_requests_per_connection.is_set)
-        return;
-    cluster->connect_timeout_ms = CONNECT_TIMEOUT_MS;
-    cluster->idle_timeout_ms = IDLE_TIMEOUT_MS;
-    cluster->requests_per_connection_max = 0;
-    // Zero means unset.
-    if (policy->connect_timeout.is_set && policy->connect_timeout.ms > 0)
-        cluster->connect_timeout_ms = clamp_ms(policy->connect_timeout.ms);
-    if (policy->idle_timeout.is_set && policy->idle_timeout.ms > 0)
-        cluster->idle_timeout_ms = clamp_ms(policy->idle_timeout.ms);
-    if (policy->max_requests_per_connection.is_set)
-        cluster->requests_per_connection_max = clamp_ms(policy->max_requests_per_connection.value);
+        effective->balancer = policy;
+    if (policy->has_pool)
+        effective->pool = policy;
+    if (policy->has_proxy_protocol)
+        effective->proxy_protocol = policy;
+    if (policy->tls.is_set)
+        effective->tls = (struct policy_tls){&policy->tls, source->object,
+                                             JOIN(source->c->scratch, path, STR(".tls"))};
 }
 
-// portLevelSettings of the port replace all blocks: what they leave out is Istio's default again.
-static void overlay_port(struct cluster *cluster, const struct port_policy *policies, uint32_t n,
-                         uint16_t port)
+// portLevelSettings of the port replace the four blocks they may have: what they leave out of them
+// is Istio's default again.
+static void overlay_port(struct effective *effective, const struct policy_source *source,
+                         const struct port_policy *policies, uint32_t n, uint16_t port)
 {
     for (uint32_t i = 0; i < n; i++) {
-        if (policies[i].port.value == port) {
-            policy_defaults(cluster);
-            overlay(cluster, &policies[i].policy);
-            return;
-        }
+        if (policies[i].port.value != port)
+            continue;
+        *effective = (struct effective){.proxy_protocol = effective->proxy_protocol};
+        overlay(effective, source, &policies[i].policy,
+                path_item(source->c, source->path, "portLevelSettings", i));
+        return;
     }
 }
 
-void policy_apply(struct compiler *c, const struct object *service, struct str fqdn,
-                  struct str subset, uint16_t port, struct cluster *cluster)
+static struct effective effective_policy(struct compiler *c, const struct object *service,
+                                         struct str fqdn, struct str subset, uint16_t port)
 {
-    policy_defaults(cluster);
+    struct effective effective = {0};
     const struct merged_rule *rule = find_rule(c, service, fqdn);
-    if (!rule)
-        return;
-    if (rule->policy_owner) {
+    if (rule && rule->policy_owner) {
         const struct destination_rule *dr = rule->policy_owner->destination_rule;
-        overlay(cluster, &dr->policy);
-        overlay_port(cluster, dr->port_policies, dr->n_port_policies, port);
+        struct policy_source source = {c, rule->policy_owner, STR("spec.trafficPolicy")};
+        overlay(&effective, &source, &dr->policy, source.path);
+        overlay_port(&effective, &source, dr->port_policies, dr->n_port_policies, port);
     }
-    const struct merged_subset *found = subset.len > 0 ? find_subset(rule, subset) : NULL;
+    const struct merged_subset *found = rule && subset.len > 0 ? find_subset(rule, subset) : NULL;
     if (found) {
-        overlay(cluster, &found->subset->policy);
-        overlay_port(cluster, found->subset->port_policies, found->subset->n_port_policies, port);
+        const struct subset *own = found->subset;
+        uint32_t index = (uint32_t)(own - found->object->destination_rule->subsets);
+        struct policy_source source = {
+            c, found->object,
+            JOIN(c->scratch, path_item(c, STR("spec"), "subsets", index), STR(".trafficPolicy"))};
+        overlay(&effective, &source, &own->policy, source.path);
+        overlay_port(&effective, &source, own->port_policies, own->n_port_policies, port);
     }
+    return effective;
+}
+
+// Zero means unset.
+static void apply_pool(struct cluster *cluster, const struct traffic_policy *pool)
+{
+    if (pool->connect_timeout.is_set && pool->connect_timeout.ms > 0)
+        cluster->connect_timeout_ms = clamp_ms(pool->connect_timeout.ms);
+    if (pool->idle_timeout.is_set && pool->idle_timeout.ms > 0)
+        cluster->idle_timeout_ms = clamp_ms(pool->idle_timeout.ms);
+    if (pool->max_requests_per_connection.is_set)
+        cluster->requests_per_connection_max = clamp_ms(pool->max_requests_per_connection.value);
+    if (pool->max_concurrent_streams.is_set)
+        cluster->concurrent_streams_max = (uint32_t)pool->max_concurrent_streams.value;
+    if (pool->use_client_protocol.value)
+        cluster->protocol = CLUSTER_AS_CLIENT;
+    else if (pool->h2_upgrade == H2_UPGRADE_ALWAYS)
+        cluster->protocol = CLUSTER_HTTP2;
+}
+
+struct policy_tls policy_apply(struct compiler *c, const struct object *service, struct str fqdn,
+                               struct str subset, uint16_t port, struct cluster *cluster)
+{
+    struct effective effective = effective_policy(c, service, fqdn, subset, port);
+    policy_defaults(cluster);
+    if (effective.balancer)
+        cluster->balancer = balancer_of(effective.balancer->balancer);
+    if (effective.pool)
+        apply_pool(cluster, effective.pool);
+    if (effective.proxy_protocol)
+        cluster->proxy_protocol =
+            effective.proxy_protocol->proxy_protocol == PROXY_HEADER_V2 ? 2 : 1;
+    return effective.tls;
+}
+
+bool policy_changes_bytes(struct compiler *c, const struct object *service, struct str fqdn,
+                          uint16_t port)
+{
+    struct effective effective = effective_policy(c, service, fqdn, STR_NONE, port);
+    const struct client_tls *tls = effective.tls.tls;
+    return effective.proxy_protocol || (tls && tls->mode != CLIENT_TLS_DISABLE);
 }
 
 bool policy_has_subset(struct compiler *c, const struct object *service, struct str fqdn,

@@ -8,9 +8,19 @@ void policy_index_destroy(struct policy_index *index); // NULL is fine
 
 // Istio's defaults: least request, 10 s to connect, 1 h idle, no limit of requests.
 void policy_defaults(struct cluster *cluster);
-// Defaults, then what the DestinationRule in force for the host says for subset and port.
-void policy_apply(struct compiler *c, const struct object *service, struct str fqdn,
-                  struct str subset, uint16_t port, struct cluster *cluster);
+// TLS to the endpoints, as the DestinationRule in force asks for it.
+struct policy_tls {
+    const struct client_tls *tls; // NULL: nothing is said
+    const struct object *object;  // the DestinationRule
+    struct str path;              // "spec.trafficPolicy.tls"
+};
+// Defaults, then what the DestinationRule in force for the host says for subset and port. The
+// protocol stays what it is unless the rule sets another.
+struct policy_tls policy_apply(struct compiler *c, const struct object *service, struct str fqdn,
+                               struct str subset, uint16_t port, struct cluster *cluster);
+// Whether the rule makes endpoints get other bytes than the client sends: TLS, a PROXY header.
+bool policy_changes_bytes(struct compiler *c, const struct object *service, struct str fqdn,
+                          uint16_t port);
 bool policy_has_subset(struct compiler *c, const struct object *service, struct str fqdn,
                        struct str subset);
 // Labels that an endpoint of the subset carries; NULL: every endpoint belongs to it.

@@ -249,6 +249,44 @@ static inline unsigned world_count(const struct world *world, enum diag_code cod
     return n;
 }
 
+// Where a connection goes that asks for a server name ("": for none): "web", "web*1 api*3" by
+// weight, "tls web" for TLS that is ended here, "drop" (no route), "hole" (broken), "closed".
+static inline const char *world_connect(struct world *world, uint16_t port, const char *sni)
+{
+    const struct listener *listener = world_listener(world, port);
+    char *out = world->answer;
+    if (!listener || listener->kind == LISTENER_HTTP)
+        return listener ? "http" : "closed";
+    const struct tcp_routes *routes = &listener->tcp;
+    size_t at = 0;
+    if (listener->kind == LISTENER_TLS) {
+        const struct vhost *name = host_table_find(listener->sni, str_of(*sni ? sni : "*"));
+        if (!name)
+            return "drop";
+        if (name->chain->is_http)
+            return "http";
+        routes = &name->chain->tcp;
+        if (name->chain->tls)
+            at += (size_t)snprintf(out, WORLD_ANSWER_MAX, "tls ");
+    }
+    if (routes->n == 0)
+        return "drop";
+    for (uint32_t i = 0; i < routes->items[0].n_targets; i++) {
+        const struct target *target = &routes->items[0].targets[i];
+        struct str name = target->cluster->name;
+        if (target->cluster->is_missing)
+            return "hole";
+        while (str_index(name, '|') >= 0)
+            name = str_from(name, (size_t)str_index(name, '|') + 1);
+        name = str_upto(name, (size_t)str_index(name, '.'));
+        at += (size_t)snprintf(out + at, WORLD_ANSWER_MAX - at, "%s%.*s", i > 0 ? " " : "",
+                               STR_ARG(name));
+        if (routes->items[0].n_targets > 1)
+            at += (size_t)snprintf(out + at, WORLD_ANSWER_MAX - at, "*%u", target->weight);
+    }
+    return out;
+}
+
 // Fails with what was said, if anything was (but that Services have no endpoints).
 static inline void world_expect_quiet(const struct world *world)
 {

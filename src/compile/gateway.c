@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // HTTP servers of all Gateways that this gateway serves are grouped by address and port; each group
-// is one listener with one table of virtual hosts. A VirtualService's host meets a server's host
-// where one contains the other; the narrower of the two is the virtual host.
+// is one listener with one table of virtual hosts. Servers for connections: gateway_l4.c. A
+// VirtualService's host meets a server's host where one contains the other; the narrower of the two
+// is the virtual host.
 #include "compile/gateway.h"
 #include "base/check.h"
+#include "compile/gateway_l4.h"
 #include "compile/hosts.h"
 #include "compile/service.h"
 #include "compile/virtual_service.h"
@@ -19,16 +21,22 @@ struct virtual_host {
     struct binding *first, *last;
     struct str redirect_origin; // not empty: a server asks for httpsRedirect
 };
-struct http_port {
+struct open_port {
     struct address bind;
     uint16_t port; // as the manifests name it
+    enum listener_kind kind;
+    struct str origin;
     struct builder_listener *listener;
-    struct map *vhosts; // name -> struct virtual_host
-    struct http_port *next;
+    struct map *vhosts;    // HTTP: name -> struct virtual_host
+    struct l4_owner owner; // TCP
+    struct map *names;     // TLS: host of a server -> struct server
+    struct open_port *next;
 };
 struct server {
     const struct gateway_server *server;
-    struct http_port *port; // NULL: not served
+    struct open_port *port; // NULL: not served
+    struct l4_server *l4;   // for connections
+    struct str place;       // for messages of others
     uint32_t index;
     bool is_bound;
 };
@@ -49,7 +57,7 @@ struct gateway_entry {
 struct gateways {
     struct compiler *c;
     struct map *entries; // "<ns>/<name>"
-    struct http_port *ports, **ports_end;
+    struct open_port *ports, **ports_end;
     const struct service **fronts; // Services whose selector picks this gateway's Pods
     size_t n_fronts;
 };
@@ -100,8 +108,31 @@ static bool read_bind(struct compiler *c, const struct object *object,
     return false;
 }
 
-static struct http_port *find_port(struct gateways *g, const struct object *object,
-                                   const struct gateway_server *server, uint32_t index)
+static const char *served_word(enum listener_kind kind)
+{
+    switch (kind) {
+    case LISTENER_HTTP:
+        return "HTTP";
+    case LISTENER_TCP:
+        return "TCP";
+    case LISTENER_TLS:
+        return "TLS";
+    }
+    return "";
+}
+
+static void report_conflict(struct compiler *c, const struct object *object,
+                            const struct gateway_server *server, uint32_t index,
+                            const struct open_port *port)
+{
+    complain(c, DIAG_LISTENER_CONFLICT, object, server->line, server->col,
+             path_of(c, "spec.servers[%u]", index), "port %u already serves %s, for %.*s",
+             (unsigned)server->port.value, served_word(port->kind), STR_ARG(port->origin));
+}
+
+static struct open_port *find_port(struct gateways *g, const struct object *object,
+                                   const struct gateway_server *server, uint32_t index,
+                                   enum listener_kind kind)
 {
     struct compiler *c = g->c;
     uint16_t number = (uint16_t)server->port.value;
@@ -111,48 +142,66 @@ static struct http_port *find_port(struct gateways *g, const struct object *obje
     bind = listen_address(c, &bind, number);
     if (bind.port == number)
         bind.port = front_target_port(g, number);
-    for (struct http_port *port = g->ports; port; port = port->next) {
-        if (port->port == number && address_equal(&port->bind, &bind))
+    for (struct open_port *port = g->ports; port; port = port->next) {
+        // Port 0, of which the kernel makes any: apart by the manifest's number.
+        if (!address_equal(&port->bind, &bind) || (bind.port == 0 && port->port != number))
+            continue;
+        if (port->kind == kind && port->port == number)
             return port;
+        if (port->kind != kind) {
+            report_conflict(c, object, server, index, port);
+            return NULL;
+        }
     }
     struct str origin = origin_of(c, object, server->line, server->col);
-    struct builder_listener *listener =
-        builder_listener(c->builder, LISTENER_HTTP, &bind, number, origin);
-    CHECK(listener != NULL); // TCP listeners come last
-    struct http_port *port = ARENA_NEW(c->scratch, struct http_port);
-    *port = (struct http_port){
-        .bind = bind, .port = number, .listener = listener, .vhosts = map_create()};
+    struct open_port *port = ARENA_NEW(c->scratch, struct open_port);
+    *port = (struct open_port){
+        .bind = bind,
+        .port = number,
+        .kind = kind,
+        .origin = origin,
+        .listener = builder_listener(c->builder, kind, &bind, number, origin),
+        .vhosts = kind == LISTENER_HTTP ? map_create() : NULL,
+        .names = kind == LISTENER_TLS ? map_create() : NULL,
+    };
+    CHECK(port->listener != NULL); // Gateways come first, and none is of another kind
     *g->ports_end = port;
     g->ports_end = &port->next;
     return port;
 }
 
-static bool is_served_protocol(struct compiler *c, const struct object *object,
-                               const struct gateway_server *server, uint32_t index)
+static bool is_served_mode(struct compiler *c, const struct object *object,
+                           const struct gateway_server *server, uint32_t index)
 {
-    struct str path = path_of(c, "spec.servers[%u].port.protocol", index);
-    uint32_t line = server->protocol_text.line, col = server->protocol_text.col;
+    if (l4_is_passthrough(server))
+        return true;
+    complain(c, DIAG_TLS_NOT_SERVED, object, server->protocol_text.line, server->protocol_text.col,
+             path_of(c, "spec.servers[%u].port.protocol", index),
+             "%s servers are not served; port %u is not opened for it",
+             server->protocol == GATEWAY_TLS ? "TLS" : "HTTPS", (unsigned)server->port.value);
+    return false;
+}
+
+// false: reported.
+static bool listener_kind_of(struct compiler *c, const struct object *object,
+                             const struct gateway_server *server, uint32_t index,
+                             enum listener_kind *ret)
+{
+    *ret = LISTENER_HTTP;
     switch (server->protocol) {
     case GATEWAY_HTTP:
-    case GATEWAY_GRPC_WEB:
-        return true;
     case GATEWAY_HTTP2:
     case GATEWAY_GRPC:
-        complain(c, DIAG_PROTOCOL_NOT_SERVED, object, line, col, path,
-                 "HTTP/2 without TLS is not served; HTTP/1.1 on the same port is");
+    case GATEWAY_GRPC_WEB:
         return true;
     case GATEWAY_HTTPS:
     case GATEWAY_TLS:
-        complain(c, DIAG_TLS_NOT_SERVED, object, line, col, path,
-                 "%s servers are not served; port %u is not opened for it",
-                 server->protocol == GATEWAY_TLS ? "TLS" : "HTTPS", (unsigned)server->port.value);
-        return false;
+        *ret = LISTENER_TLS;
+        return is_served_mode(c, object, server, index);
     case GATEWAY_TCP:
     case GATEWAY_MONGO:
-        complain(c, DIAG_PROTOCOL_NOT_SERVED, object, line, col, path,
-                 "%s servers are not served; port %u is not opened for it",
-                 server->protocol == GATEWAY_TCP ? "TCP" : "MONGO", (unsigned)server->port.value);
-        return false;
+        *ret = LISTENER_TCP;
+        return true;
     }
     return false;
 }
@@ -161,11 +210,7 @@ static void add_host(struct compiler *c, struct gateway_entry *entry, struct ser
                      struct str text)
 {
     struct server_host *host = ARENA_NEW(c->scratch, struct server_host);
-    ptrdiff_t slash = str_index(text, '/');
-    host->ns = slash >= 0 ? str_upto(text, (size_t)slash) : STR("*");
-    if (str_is(host->ns, "."))
-        host->ns = entry->object->ns;
-    host->name = host_lower(c->scratch, str_from(text, slash >= 0 ? (size_t)slash + 1 : 0));
+    server_host_split(c, text, entry->object->ns, &host->ns, &host->name);
     host->server = server;
     struct server_host **list = host_is_wildcard(host->name) ? &entry->wild : &entry->all;
     host->next = *list;
@@ -176,7 +221,7 @@ static void add_host(struct compiler *c, struct gateway_entry *entry, struct ser
     }
 }
 
-static struct virtual_host *find_vhost(struct compiler *c, struct http_port *port, struct str name)
+static struct virtual_host *find_vhost(struct compiler *c, struct open_port *port, struct str name)
 {
     struct virtual_host *vhost = map_find(port->vhosts, name);
     if (!vhost) {
@@ -192,19 +237,68 @@ static bool redirects(const struct gateway_server *server)
     return server->has_tls && server->https_redirect.value;
 }
 
+// On one TLS port a host is one server's: the later one is dropped whole.
+static bool claim_names(struct compiler *c, const struct object *object, struct open_port *port,
+                        struct server *server)
+{
+    const struct texts *hosts = &server->server->hosts;
+    for (unsigned pass = 0; pass < 2; pass++) {
+        for (uint32_t i = 0; i < hosts->n; i++) {
+            struct str ns, name;
+            server_host_split(c, text_str(hosts->items[i]), object->ns, &ns, &name);
+            const struct server *taken = map_find(port->names, name);
+            if (pass == 1) {
+                map_put(port->names, name, server);
+            } else if (taken) {
+                complain(c, DIAG_SERVER_CONFLICT, object, hosts->items[i].line, hosts->items[i].col,
+                         path_of(c, "spec.servers[%u].hosts[%u]", server->index, i),
+                         "host \"%.*s\" on port %u is taken by %.*s; this server is not served",
+                         STR_ARG(name), port->port, STR_ARG(taken->place));
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static void open_l4(struct gateways *g, const struct object *object, struct server *server)
+{
+    struct l4_server *l4 = ARENA_NEW(g->c->scratch, struct l4_server);
+    *l4 = (struct l4_server){.gateway = object,
+                             .server = server->server,
+                             .index = server->index,
+                             .listener = server->port->listener,
+                             .owner = &server->port->owner};
+    server->l4 = l4;
+}
+
+static void open_server(struct gateways *g, const struct object *object, struct server *server)
+{
+    enum listener_kind kind;
+    if (!listener_kind_of(g->c, object, server->server, server->index, &kind))
+        return;
+    struct open_port *port = find_port(g, object, server->server, server->index, kind);
+    if (!port || (kind == LISTENER_TLS && !claim_names(g->c, object, port, server)))
+        return;
+    server->port = port;
+    if (kind != LISTENER_HTTP)
+        open_l4(g, object, server);
+}
+
 static void add_server(struct gateways *g, struct gateway_entry *entry, uint32_t index)
 {
     struct compiler *c = g->c;
     const struct gateway_server *from = &entry->object->gateway->servers[index];
     struct server *server = &entry->servers[index];
-    *server = (struct server){.server = from, .index = index};
+    *server = (struct server){.server = from,
+                              .index = index,
+                              .place = place_text(c, entry->object, from->line, from->col)};
     if (from->is_invalid)
         return;
-    if (is_served_protocol(c, entry->object, from, index))
-        server->port = find_port(g, entry->object, from, index);
+    open_server(g, entry->object, server);
     for (uint32_t i = 0; i < from->hosts.n; i++)
         add_host(c, entry, server, text_str(from->hosts.items[i]));
-    if (!server->port || !redirects(from))
+    if (!server->port || server->l4 || !redirects(from))
         return;
     for (struct server_host *host = entry->all; host; host = host->next) {
         if (host->server == server)
@@ -297,7 +391,7 @@ static bool names_gateways(const struct vs_prepared *prepared)
     return false;
 }
 
-static void add_binding(struct bind_context *b, struct http_port *port, struct str name)
+static void add_binding(struct bind_context *b, struct open_port *port, struct str name)
 {
     struct compiler *c = b->g->c;
     struct virtual_host *vhost = find_vhost(c, port, name);
@@ -327,9 +421,17 @@ static void try_host(struct bind_context *b, struct str wanted, struct server_ho
         return;
     }
     b->is_found = true;
-    host->server->is_bound = true;
-    if (!host->server->port)
+    if (host->server->l4) {
+        l4_bind(b->g->c, host->server->l4, b->prepared);
+        host->server->is_bound |= host->server->l4->has_routes;
         return;
+    }
+    host->server->is_bound = true;
+    if (!host->server->port) {
+        b->prepared->is_elsewhere = true;
+        return;
+    }
+    b->prepared->has_http_server = true;
     add_binding(b, host->server->port, name);
     if (redirects(host->server->server)) {
         struct virtual_host *vhost = find_vhost(b->g->c, host->server->port, name);
@@ -527,7 +629,7 @@ void gateway_vhost_emit(struct compiler *c, const struct virtual_host *vhost,
     }
 }
 
-static void emit_port(struct gateways *g, const struct http_port *port)
+static void emit_port(struct gateways *g, const struct open_port *port)
 {
     struct compiler *c = g->c;
     struct address ingress = listen_address(c, &c->options->bind, c->options->http_port);
@@ -551,7 +653,9 @@ static void report_unbound(struct compiler *c, const struct gateway_entry *entry
             continue;
         complain(c, DIAG_GATEWAY_UNBOUND, entry->object, server->server->line, server->server->col,
                  path_of(c, "spec.servers[%u]", i),
-                 "no VirtualService names this Gateway with a host of this server");
+                 server->l4
+                     ? "no VirtualService that names this Gateway has a route for this server"
+                     : "no VirtualService names this Gateway with a host of this server");
     }
 }
 
@@ -566,9 +670,11 @@ void gateways_compile(struct compiler *c)
         add_gateway(&g, all[i]);
     bind_all(&g);
     vs_report_unused_delegates(c);
-    for (struct http_port *port = g.ports; port; port = port->next) {
-        emit_port(&g, port);
+    for (struct open_port *port = g.ports; port; port = port->next) {
+        if (port->kind == LISTENER_HTTP)
+            emit_port(&g, port);
         map_destroy(port->vhosts);
+        map_destroy(port->names);
     }
     struct str name;
     void *value = NULL;

@@ -2,7 +2,6 @@
 // Collects the Ingresses that are ours by host, oldest first; ingress_route.c puts each host in
 // order.
 #include "compile/ingress.h"
-#include "base/check.h"
 #include "compile/gateway.h"
 #include "compile/hosts.h"
 
@@ -356,7 +355,13 @@ static void emit_all(struct ingresses *all)
     struct builder_listener *listener =
         builder_listener(c->builder, LISTENER_HTTP, &bind, port,
                          origin_of(c, all->first, all->first->name_line, all->first->name_col));
-    CHECK(listener != NULL); // TCP listeners come last
+    if (!listener) {
+        complain(c, DIAG_LISTENER_CONFLICT, all->first, all->first->name_line, all->first->name_col,
+                 STR("spec.rules"),
+                 "port %u already serves TCP or TLS of a Gateway, so no Ingress is served there",
+                 port);
+        return;
+    }
     struct builder_hosts *hosts = builder_listener_hosts(listener);
     struct map *taken = map_create(); // aliases
     struct str name;

@@ -226,7 +226,7 @@ static bool read_protocol(struct reading *r, struct str value, void *target)
         if (!str_equal_nocase(value, str_of(protocols[i].word)))
             continue;
         *(enum upstream_protocol *)target = protocols[i].protocol;
-        if (protocols[i].protocol != UPSTREAM_HTTP)
+        if (protocols[i].protocol != UPSTREAM_HTTP && protocols[i].protocol != UPSTREAM_GRPC)
             complain_value(r, DIAG_UPSTREAM_PROTOCOL,
                            "is a protocol that this version cannot speak");
         return true;
@@ -630,7 +630,7 @@ struct ingress_settings ingress_settings_read(struct compiler *c, const struct o
     struct ingress_settings settings = {.ssl_redirect = true,
                                         .temporal_code = 302,
                                         .permanent_code = 301,
-                                        .protocol = UPSTREAM_HTTP,
+                                        .protocol = UPSTREAM_BY_APP,
                                         .body_bytes_max = c->options->body_bytes_max};
     for (uint32_t i = 0; i < ingress->annotations.n; i++) {
         const struct text_pair *pair = &ingress->annotations.items[i];

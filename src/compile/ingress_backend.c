@@ -104,5 +104,5 @@ const struct cluster *ingress_cluster(struct compiler *c, const struct ingress_i
         report_port(c, item, service);
         return missing(c, item);
     }
-    return service_cluster(c, service, port, STR_NONE, item->ingress->settings.protocol);
+    return service_cluster_of_ingress(c, service, port, item->ingress->settings.protocol, NULL);
 }

@@ -29,17 +29,17 @@ static void open_port(struct compiler *c, const struct object *service, uint32_t
     const struct service_port *port = &service->service->ports[i];
     uint16_t number = (uint16_t)port->node_port.value;
     struct address bind = listen_address(c, &c->options->bind, number);
+    if (builder_has_listener(c->builder, &bind, number)) {
+        complain(c, DIAG_LISTENER_CONFLICT, service, port->node_port.line, port->node_port.col,
+                 path_of(c, "spec.ports[%u].nodePort", i),
+                 "port %u already serves an Ingress or a Gateway", number);
+        return;
+    }
     struct builder_listener *listener =
         builder_listener(c->builder, LISTENER_TCP, &bind, number,
                          origin_of(c, service, port->node_port.line, port->node_port.col));
-    if (!listener) {
-        complain(c, DIAG_LISTENER_CONFLICT, service, port->node_port.line, port->node_port.col,
-                 path_of(c, "spec.ports[%u].nodePort", i),
-                 "port %u already serves HTTP, for an Ingress or a Gateway", number);
-        return;
-    }
-    struct target target = {
-        .cluster = service_cluster(c, service, port, STR_NONE, UPSTREAM_BY_PORT), .weight = 1};
+    struct target target = {.cluster = service_cluster(c, service, port, STR_NONE, UPSTREAM_RAW),
+                            .weight = 1};
     builder_add_tcp_route(
         listener, &(struct tcp_route){.n_targets = 1,
                                       .targets = arena_copy(c->scratch, &target, sizeof target),

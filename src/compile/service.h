@@ -4,10 +4,13 @@
 #pragma once
 #include "compile/context.h"
 
-// What the upstream speaks. BY_PORT: as appProtocol or the port's name say (Istio); the others are
-// said by the Ingress annotation backend-protocol.
+// What the upstream speaks. BY_PORT: as appProtocol or the port's name say (Istio). BY_APP: as
+// appProtocol says, and TLS where that is https (Ingress). RAW: what the client sends (nodePort).
+// The others are said by the Ingress annotation backend-protocol.
 enum upstream_protocol {
     UPSTREAM_BY_PORT,
+    UPSTREAM_BY_APP,
+    UPSTREAM_RAW,
     UPSTREAM_HTTP,
     UPSTREAM_HTTPS,
     UPSTREAM_GRPC,
@@ -25,13 +28,23 @@ const struct object *service_of_host(struct compiler *c, struct str fqdn);
 const struct service_port *service_port_numbered(const struct service *service, uint16_t number);
 const struct service_port *service_port_find(const struct service *service,
                                              const struct port_ref *ref);
-// The upstream speaks HTTP/2, by appProtocol or the port's name.
-bool service_port_is_http2(const struct service_port *port);
+// What a port says that it speaks: appProtocol, else the first part of its name.
+enum port_protocol { PORT_SAYS_NOTHING, PORT_HTTP, PORT_HTTP2, PORT_TLS, PORT_TCP };
+enum port_protocol service_port_protocol(const struct service_port *port);
 
-// `subset`: empty, or one that policy_find_subset() knows. Never NULL.
+// `subset`: empty, or one that policy_has_subset() knows. Never NULL.
 struct cluster *service_cluster(struct compiler *c, const struct object *service,
                                 const struct service_port *port, struct str subset,
                                 enum upstream_protocol protocol);
+// The same as an Ingress asks for it; `annotations` names what is its own in the cluster's name
+// where they change TLS to the backend, NULL: they do not.
+struct upstream_tls;
+struct cluster *service_cluster_of_ingress(struct compiler *c, const struct object *service,
+                                           const struct service_port *port,
+                                           enum upstream_protocol protocol,
+                                           const struct upstream_tls *tls);
+// A cluster without endpoints for what is broken: connections are closed, requests answered 503.
+struct cluster *black_hole_cluster(struct compiler *c);
 // The cluster that stands for what does not exist: 503 NC.
 struct cluster *missing_cluster(struct compiler *c, struct str port, struct str subset,
                                 struct str host);

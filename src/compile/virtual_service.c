@@ -208,7 +208,7 @@ struct vs_routes *vs_routes_create(struct compiler *c, struct vs_prepared *prepa
     routes->items = ARENA_ARRAY(c->scratch, struct vs_route, count_routes(prepared) + 1);
     struct covered covered = {.paths = map_create()};
     const struct vs_rule *catch_all = NULL;
-    vs_bind(c, prepared, gateway, port);
+    vs_bind(c, &prepared->bindings, gateway, port);
     for (uint32_t i = 0; i < prepared->n_rules; i++) {
         struct vs_rule *rule = &prepared->rules[i];
         if (!rule_applies(c, rule, gateway, port))

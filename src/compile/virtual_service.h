@@ -23,7 +23,11 @@ struct vs_rule {
 struct vs_binding;
 struct vs_prepared {
     const struct object *object;
-    struct vs_binding *bindings; // Gateways and ports that routes have been made for
+    struct vs_binding *bindings;    // Gateways and ports that routes have been made for
+    struct vs_binding *l4_bindings; // the same of tls[] and tcp[]
+    // Which lists some server has use for; `is_elsewhere`: one of them is not served, which has been
+    // said.
+    bool has_http_server, has_tls_server, has_tcp_server, is_elsewhere;
     struct vs_rule *rules;
     uint32_t n_rules;
 };
@@ -45,10 +49,23 @@ void vs_report_unreachable(struct compiler *c, const struct vs_prepared *prepare
 // VirtualServices without hosts that nobody delegates to.
 void vs_report_unused_delegates(struct compiler *c);
 
-// vs_block.c: whether a block applies to what comes in by that Gateway and port.
+// vs_block.c: what a match block asks for beside the request or connection itself.
+struct vs_place {
+    struct number port;
+    struct texts gateways;
+    struct text_map source_labels;
+    struct text source_namespace;
+    uint32_t line, col; // of the block
+};
+struct vs_place vs_place_of_http(const struct http_match *block);
+struct vs_place vs_place_of_l4(const struct l4_match *block);
+// Whether a block applies to what comes in by that Gateway and port. `own_ns`: of the object that
+// has it.
+bool vs_place_applies(const struct compiler *c, const struct vs_place *place, struct str own_ns,
+                      const struct object *gateway, uint16_t port);
 bool vs_block_applies(const struct compiler *c, const struct vs_rule *rule,
                       const struct http_match *block, const struct object *gateway, uint16_t port);
-void vs_bind(struct compiler *c, struct vs_prepared *prepared, const struct object *gateway,
+void vs_bind(struct compiler *c, struct vs_binding **bindings, const struct object *gateway,
              uint16_t port);
 // Blocks that apply to none of the bindings; after all vs_routes_create() of it.
 void vs_report_blocks(struct compiler *c, const struct vs_prepared *prepared);
@@ -73,7 +90,20 @@ bool vs_match_is_catch_all(const struct http_match *block);
 const struct regex *vs_regex(struct compiler *c, const struct object *object,
                              const struct text *value, struct str pattern, struct str path);
 
-// vs_action.c: all of a rule that is no condition; false: the rule is broken (reported).
+// vs_l4.c: rules of tls[] and tcp[].
+bool vs_l4_match_applies(const struct compiler *c, const struct object *object,
+                         const struct l4_match *match, const struct object *gateway, uint16_t port);
+// A rule's targets into `route`; those of a broken rule, or of a broken match of it, lead nowhere.
+// `match` NULL: a rule without match.
+void vs_l4_route(struct compiler *c, const struct object *object, const struct l4_route *rule,
+                 const struct l4_match *match, struct str path, uint16_t port,
+                 struct tcp_route *route);
+
+// vs_action.c: the cluster of a destination; what is missing is reported. Never NULL.
+const struct cluster *vs_destination_cluster(struct compiler *c, const struct object *object,
+                                             const struct http_destination *destination,
+                                             uint16_t listener_port, struct str path, bool is_http);
+// All of a rule that is no condition; false: the rule is broken (reported).
 bool vs_action_build(struct compiler *c, const struct vs_rule *rule, uint16_t port,
                      struct route *route);
 // Reports what vs_action_build would, as far as no other object matters.

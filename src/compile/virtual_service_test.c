@@ -437,21 +437,6 @@ static void test_virtual_services_go_before_an_ingress_on_a_shared_host(void **s
     world_fini(&world);
 }
 
-static void test_servers_that_are_not_http_are_reported_and_stay_closed(void **state)
-{
-    (void)state;
-    struct world world;
-    load(&world, "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: gw}\nspec:\n"
-                 "  servers:\n  - {port: {number: 443, name: a, protocol: HTTPS}, hosts: ['*'], "
-                 "tls: {mode: SIMPLE, credentialName: c}}\n"
-                 "  - {port: {number: 9000, name: b, protocol: TCP}, hosts: ['*']}\n");
-    EXPECT(&world, 443, {HOST, "/", "closed"});
-    EXPECT(&world, 9000, {HOST, "/", "closed"});
-    assert_int_equal(world_count(&world, DIAG_TLS_NOT_SERVED), 1);
-    assert_int_equal(world_count(&world, DIAG_PROTOCOL_NOT_SERVED), 1);
-    world_fini(&world);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -471,7 +456,6 @@ int main(void)
         cmocka_unit_test(test_route_names_join_rule_and_match),
         cmocka_unit_test(test_a_delegate_is_merged_with_the_rule_that_names_it),
         cmocka_unit_test(test_virtual_services_go_before_an_ingress_on_a_shared_host),
-        cmocka_unit_test(test_servers_that_are_not_http_are_reported_and_stay_closed),
     };
     return cmocka_run_group_tests_name("compile-virtual-service", tests, NULL, NULL);
 }

@@ -182,12 +182,12 @@ static bool rewrites_authority(const struct http_route *rule)
 
 // ---- destinations ----
 
-static void report_service(struct compiler *c, const struct vs_rule *rule,
+static void report_service(struct compiler *c, const struct object *object,
                            const struct http_destination *destination, struct str fqdn,
                            struct str path)
 {
     struct str host = text_str(destination->host), domain = c->options->cluster_domain;
-    struct diag *diag = complain(c, DIAG_DANGLING_SERVICE, rule->object, destination->host.line,
+    struct diag *diag = complain(c, DIAG_DANGLING_SERVICE, object, destination->host.line,
                                  destination->host.col, path_of(c, "%.*s.host", STR_ARG(path)),
                                  "no Service has the name \"%.*s\"", STR_ARG(fqdn));
     struct str name, ns;
@@ -229,11 +229,11 @@ static struct str ports_text(struct compiler *c, const struct service *service)
     return text;
 }
 
-static const struct cluster *destination_cluster(struct compiler *c, const struct vs_rule *rule,
-                                                 const struct http_destination *destination,
-                                                 uint16_t listener_port, struct str path)
+const struct cluster *vs_destination_cluster(struct compiler *c, const struct object *object,
+                                             const struct http_destination *destination,
+                                             uint16_t listener_port, struct str path, bool is_http)
 {
-    struct str fqdn = host_expand(c->scratch, text_str(destination->host), rule->object->ns,
+    struct str fqdn = host_expand(c->scratch, text_str(destination->host), object->ns,
                                   c->options->cluster_domain);
     struct str subset = text_str(destination->subset);
     uint16_t wanted = destination->port.is_set ? (uint16_t)destination->port.value : listener_port;
@@ -242,7 +242,7 @@ static const struct cluster *destination_cluster(struct compiler *c, const struc
     path = JOIN(c->scratch, path, STR(".destination"));
     const struct object *service = service_of_host(c, fqdn);
     if (!service) {
-        report_service(c, rule, destination, fqdn, path);
+        report_service(c, object, destination, fqdn, path);
         // Ingresses and nodePorts see also what is not exported: its cluster must stay theirs.
         struct str name, ns;
         if (host_split_service(fqdn, c->options->cluster_domain, &name, &ns) &&
@@ -260,7 +260,7 @@ static const struct cluster *destination_cluster(struct compiler *c, const struc
     if (!port) {
         uint32_t line = destination->port.is_set ? destination->port.line : destination->line;
         uint32_t col = destination->port.is_set ? destination->port.col : destination->col;
-        struct diag *diag = complain(c, DIAG_DANGLING_PORT, rule->object, line, col,
+        struct diag *diag = complain(c, DIAG_DANGLING_PORT, object, line, col,
                                      path_of(c, "%.*s.port.number", STR_ARG(path)),
                                      "%.*s has no TCP port %u", STR_ARG(service->title), wanted);
         struct str ports = ports_text(c, service->service);
@@ -270,7 +270,7 @@ static const struct cluster *destination_cluster(struct compiler *c, const struc
     }
     if (subset.len > 0 && !policy_has_subset(c, service, fqdn, subset)) {
         struct diag *diag = complain(
-            c, DIAG_UNKNOWN_SUBSET, rule->object, destination->subset.line, destination->subset.col,
+            c, DIAG_UNKNOWN_SUBSET, object, destination->subset.line, destination->subset.col,
             path_of(c, "%.*s.subset", STR_ARG(path)),
             "no DestinationRule for %.*s defines subset \"%.*s\"", STR_ARG(fqdn), STR_ARG(subset));
         struct str nearest = policy_nearest_subset(c, service, fqdn, subset);
@@ -279,11 +279,17 @@ static const struct cluster *destination_cluster(struct compiler *c, const struc
         return missing_cluster(c, port_text, subset, fqdn);
     }
     const struct cluster *cluster = service_cluster(c, service, port, subset, UPSTREAM_BY_PORT);
-    if (cluster->is_unserved_protocol)
-        complain(c, DIAG_UPSTREAM_PROTOCOL, rule->object, destination->host.line,
-                 destination->host.col, path, "port %u of %.*s speaks HTTP/2, by its %s",
-                 (unsigned)port->port.value, STR_ARG(service->title),
-                 port->app_protocol.len > 0 ? "appProtocol" : "name");
+    if (is_http && !cluster->tls && !cluster->is_unserved_protocol &&
+        service_port_protocol(port) == PORT_TLS) {
+        struct diag *diag = complain(c, DIAG_UPSTREAM_PROTOCOL, object, destination->host.line,
+                                     destination->host.col, path,
+                                     "port %u of %.*s speaks TLS, by its %s, and gets plain HTTP",
+                                     (unsigned)port->port.value, STR_ARG(service->title),
+                                     port->app_protocol.len > 0 ? "appProtocol" : "name");
+        diag_hint(c->diags, diag,
+                  "a DestinationRule for %.*s with trafficPolicy.tls.mode SIMPLE makes it TLS",
+                  STR_ARG(fqdn));
+    }
     return cluster;
 }
 
@@ -295,7 +301,7 @@ static bool read_targets(struct compiler *c, const struct vs_rule *rule, uint16_
     for (uint32_t i = 0; i < from->n_route; i++) {
         const struct http_destination *destination = &from->route[i];
         struct str path = path_item(c, rule->path, "route", i);
-        targets[i].cluster = destination_cluster(c, rule, destination, port, path);
+        targets[i].cluster = vs_destination_cluster(c, rule->object, destination, port, path, true);
         // A weight means something among several only.
         targets[i].weight = from->n_route == 1 ? 1 : (uint32_t)destination->weight.value;
         route->total_weight += targets[i].weight;

@@ -40,17 +40,38 @@ static bool has_source_labels(const struct compiler *c, const struct text_map *w
     return wanted->n == 0 || text_map_contains(&own, wanted);
 }
 
+struct vs_place vs_place_of_http(const struct http_match *block)
+{
+    return (struct vs_place){block->port,          block->gateways,
+                             block->source_labels, block->source_namespace,
+                             block->line,          block->col};
+}
+
+struct vs_place vs_place_of_l4(const struct l4_match *block)
+{
+    return (struct vs_place){block->port,          block->gateways,
+                             block->source_labels, block->source_namespace,
+                             block->line,          block->col};
+}
+
+bool vs_place_applies(const struct compiler *c, const struct vs_place *place, struct str own_ns,
+                      const struct object *gateway, uint16_t port)
+{
+    if (place->port.is_set && place->port.value != port)
+        return false;
+    // Where gateways are named, the conditions on the source do not count.
+    if (place->gateways.n > 0)
+        return names_gateway(&place->gateways, own_ns, gateway);
+    return has_source_labels(c, &place->source_labels) &&
+           (place->source_namespace.len == 0 ||
+            str_equal(text_str(place->source_namespace), c->options->ns));
+}
+
 bool vs_block_applies(const struct compiler *c, const struct vs_rule *rule,
                       const struct http_match *block, const struct object *gateway, uint16_t port)
 {
-    if (block->port.is_set && block->port.value != port)
-        return false;
-    // Where gateways are named, the conditions on the source do not count.
-    if (block->gateways.n > 0)
-        return names_gateway(&block->gateways, rule->object->ns, gateway);
-    return has_source_labels(c, &block->source_labels) &&
-           (block->source_namespace.len == 0 ||
-            str_equal(text_str(block->source_namespace), c->options->ns));
+    struct vs_place place = vs_place_of_http(block);
+    return vs_place_applies(c, &place, rule->object->ns, gateway, port);
 }
 
 // ---- blocks that apply nowhere ----
@@ -61,12 +82,12 @@ struct vs_binding {
     struct vs_binding *next;
 };
 
-void vs_bind(struct compiler *c, struct vs_prepared *prepared, const struct object *gateway,
+void vs_bind(struct compiler *c, struct vs_binding **bindings, const struct object *gateway,
              uint16_t port)
 {
     struct vs_binding *binding = ARENA_NEW(c->scratch, struct vs_binding);
-    *binding = (struct vs_binding){gateway, port, prepared->bindings};
-    prepared->bindings = binding;
+    *binding = (struct vs_binding){gateway, port, *bindings};
+    *bindings = binding;
 }
 
 static bool has_mesh(const struct texts *gateways)
@@ -80,23 +101,23 @@ static bool has_mesh(const struct texts *gateways)
 
 struct block_report {
     struct compiler *c;
-    const struct vs_prepared *prepared;
-    const struct vs_rule *rule;
-    const struct http_match *block;
+    const struct object *root; // the VirtualService
+    const struct vs_binding *bindings;
+    struct vs_place place;
+    struct str own_ns;           // that names of Gateways belong to
     const struct object *object; // that has written the block
     struct str path;
 };
 
 // A delegate without match takes that of its root, places and all.
-static void find_writer(struct block_report *r, uint32_t index)
+static void find_writer(struct block_report *r, const struct vs_rule *rule, uint32_t index)
 {
-    const struct object *root = r->prepared->object;
-    r->object = r->rule->object;
-    r->path = path_item(r->c, r->rule->path, "match", index);
-    for (uint32_t i = 0; r->object != root && i < root->virtual_service->n_http; i++) {
-        if (root->virtual_service->http[i].match != r->rule->rule->match)
+    r->object = rule->object;
+    r->path = path_item(r->c, rule->path, "match", index);
+    for (uint32_t i = 0; r->object != r->root && i < r->root->virtual_service->n_http; i++) {
+        if (r->root->virtual_service->http[i].match != rule->rule->match)
             continue;
-        r->object = root;
+        r->object = r->root;
         r->path = path_item(r->c, path_item(r->c, STR("spec"), "http", i), "match", index);
     }
 }
@@ -105,11 +126,11 @@ static void find_writer(struct block_report *r, uint32_t index)
 static bool report_gateways(struct block_report *r)
 {
     struct compiler *c = r->c;
-    const struct texts *gateways = &r->block->gateways;
+    const struct texts *gateways = &r->place.gateways;
     bool has_known = false;
     for (uint32_t i = 0; i < gateways->n; i++) {
         struct str ns, name;
-        gateway_reference_split(text_str(gateways->items[i]), r->rule->object->ns, &ns, &name);
+        gateway_reference_split(text_str(gateways->items[i]), r->own_ns, &ns, &name);
         if (str_is(text_str(gateways->items[i]), "mesh"))
             continue;
         if (store_find(c->store, KIND_GATEWAY, ns, name)) {
@@ -124,12 +145,12 @@ static bool report_gateways(struct block_report *r)
     return has_known;
 }
 
-static bool applies_but_for_port(const struct block_report *r)
+static bool applies(const struct block_report *r, bool at_any_port)
 {
-    struct http_match any_port = *r->block;
-    any_port.port.is_set = false;
-    for (const struct vs_binding *at = r->prepared->bindings; at; at = at->next) {
-        if (vs_block_applies(r->c, r->rule, &any_port, at->gateway, at->port))
+    struct vs_place place = r->place;
+    place.port.is_set = place.port.is_set && !at_any_port;
+    for (const struct vs_binding *at = r->bindings; at; at = at->next) {
+        if (vs_place_applies(r->c, &place, r->own_ns, at->gateway, at->port))
             return true;
     }
     return false;
@@ -138,12 +159,11 @@ static bool applies_but_for_port(const struct block_report *r)
 // Whether a Gateway of the block is one of the VirtualService's.
 static bool names_same(const struct block_report *r, const struct texts *bound_to)
 {
-    for (uint32_t i = 0; i < r->block->gateways.n; i++) {
+    for (uint32_t i = 0; i < r->place.gateways.n; i++) {
         struct str ns, name;
-        gateway_reference_split(text_str(r->block->gateways.items[i]), r->rule->object->ns, &ns,
-                                &name);
+        gateway_reference_split(text_str(r->place.gateways.items[i]), r->own_ns, &ns, &name);
         const struct object *gateway = store_find(r->c->store, KIND_GATEWAY, ns, name);
-        if (gateway && names_gateway(bound_to, r->prepared->object->ns, gateway))
+        if (gateway && names_gateway(bound_to, r->root->ns, gateway))
             return true;
     }
     return false;
@@ -152,18 +172,14 @@ static bool names_same(const struct block_report *r, const struct texts *bound_t
 static void report_block(struct block_report *r)
 {
     struct compiler *c = r->c;
-    const struct http_match *block = r->block;
-    bool names_any = block->gateways.n > 0, has_known = report_gateways(r);
-    if (names_any && !has_known && !has_mesh(&block->gateways))
+    const struct vs_place *place = &r->place;
+    bool names_any = place->gateways.n > 0, has_known = report_gateways(r);
+    if ((names_any && !has_known && !has_mesh(&place->gateways)) || applies(r, false))
         return;
-    for (const struct vs_binding *at = r->prepared->bindings; at; at = at->next) {
-        if (vs_block_applies(c, r->rule, block, at->gateway, at->port))
-            return;
-    }
-    const struct texts *bound_to = &r->prepared->object->virtual_service->gateways;
-    bool is_for_sidecars = has_mesh(names_any ? &block->gateways : bound_to);
+    const struct texts *bound_to = &r->root->virtual_service->gateways;
+    bool is_for_sidecars = has_mesh(names_any ? &place->gateways : bound_to);
     const char *why = "this gateway is none of the sources that it asks for";
-    if (applies_but_for_port(r))
+    if (applies(r, true))
         why = "no server that the VirtualService is bound to has its port";
     else if (names_any && !has_known)
         why = "it names no Gateway";
@@ -172,11 +188,66 @@ static void report_block(struct block_report *r)
     else if (names_any)
         why = "the VirtualService names none of its Gateways";
     if (is_for_sidecars)
-        complain(c, DIAG_MESH_ONLY, r->object, block->line, block->col, r->path,
+        complain(c, DIAG_MESH_ONLY, r->object, place->line, place->col, r->path,
                  "is for sidecars (mesh) only: %s", why);
     else
-        complain(c, DIAG_MATCH_NOT_APPLICABLE, r->object, block->line, block->col, r->path,
+        complain(c, DIAG_MATCH_NOT_APPLICABLE, r->object, place->line, place->col, r->path,
                  "never applies here: %s", why);
+}
+
+static bool asks_for_place(const struct vs_place *place)
+{
+    return place->port.is_set || place->gateways.n > 0 || place->source_labels.n > 0 ||
+           place->source_namespace.len > 0;
+}
+
+static void report_l4_blocks(struct compiler *c, const struct vs_prepared *prepared,
+                             const struct l4_route *rules, uint32_t n_rules, const char *list)
+{
+    for (uint32_t i = 0; i < n_rules; i++) {
+        struct str path = path_item(c, STR("spec"), list, i);
+        for (uint32_t k = 0; k < rules[i].n_match; k++) {
+            struct block_report report = {.c = c,
+                                          .root = prepared->object,
+                                          .bindings = prepared->l4_bindings,
+                                          .place = vs_place_of_l4(&rules[i].match[k]),
+                                          .own_ns = prepared->object->ns,
+                                          .object = prepared->object,
+                                          .path = path_item(c, path, "match", k)};
+            if (asks_for_place(&report.place) && !rules[i].match[k].is_invalid)
+                report_block(&report);
+        }
+    }
+}
+
+// Rules of a kind that none of its servers has use for.
+static void report_kinds(struct compiler *c, const struct vs_prepared *prepared)
+{
+    const struct virtual_service *vs = prepared->object->virtual_service;
+    bool has_any =
+        prepared->has_http_server || prepared->has_tls_server || prepared->has_tcp_server;
+    const struct {
+        const char *path, *why;
+        bool is_useless;
+        uint32_t line, col;
+    } kinds[] = {
+        {"spec.http", "is for HTTP", vs->n_http > 0 && !prepared->has_http_server,
+         vs->n_http > 0 ? vs->http[0].line : 0, vs->n_http > 0 ? vs->http[0].col : 0},
+        {"spec.tls", "passes TLS through", vs->n_tls > 0 && !prepared->has_tls_server,
+         vs->n_tls > 0 ? vs->tls[0].line : 0, vs->n_tls > 0 ? vs->tls[0].col : 0},
+        {"spec.tcp", "is for TCP", vs->n_tcp > 0 && !prepared->has_tcp_server,
+         vs->n_tcp > 0 ? vs->tcp[0].line : 0, vs->n_tcp > 0 ? vs->tcp[0].col : 0},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0] && has_any; i++) {
+        if (!kinds[i].is_useless)
+            continue;
+        bool is_for_sidecars = has_mesh(&vs->gateways);
+        complain(c, is_for_sidecars ? DIAG_MESH_ONLY : DIAG_MATCH_NOT_APPLICABLE, prepared->object,
+                 kinds[i].line, kinds[i].col, str_of(kinds[i].path),
+                 "%s: none of the servers that the VirtualService is bound to %s",
+                 is_for_sidecars ? "is for sidecars (mesh) only" : "never applies here",
+                 kinds[i].why);
+    }
 }
 
 void vs_report_blocks(struct compiler *c, const struct vs_prepared *prepared)
@@ -185,14 +256,22 @@ void vs_report_blocks(struct compiler *c, const struct vs_prepared *prepared)
         const struct vs_rule *rule = &prepared->rules[i];
         for (uint32_t k = 0; k < rule->rule->n_match; k++) {
             const struct http_match *block = &rule->rule->match[k];
-            bool asks = block->port.is_set || block->gateways.n > 0 || block->source_labels.n > 0 ||
-                        block->source_namespace.len > 0;
-            if (!asks || block->is_invalid)
+            struct block_report report = {.c = c,
+                                          .root = prepared->object,
+                                          .bindings = prepared->bindings,
+                                          .place = vs_place_of_http(block),
+                                          .own_ns = rule->object->ns};
+            if (!asks_for_place(&report.place) || block->is_invalid)
                 continue;
-            struct block_report report = {
-                .c = c, .prepared = prepared, .rule = rule, .block = block};
-            find_writer(&report, k);
+            find_writer(&report, rule, k);
             report_block(&report);
         }
+    }
+    if (!prepared->is_elsewhere)
+        report_kinds(c, prepared);
+    const struct virtual_service *vs = prepared->object->virtual_service;
+    if (prepared->l4_bindings) {
+        report_l4_blocks(c, prepared, vs->tls, vs->n_tls, "tls");
+        report_l4_blocks(c, prepared, vs->tcp, vs->n_tcp, "tcp");
     }
 }

@@ -56,8 +56,10 @@ static const struct field port_fields[] = {
      .words = protocol_words,
      .read = read_protocol,
      .required = "invalid protocol: must be set",
-     .doc = "Protocol, in any case. HTTP, HTTP2, GRPC and GRPC-WEB are one HTTP server; the others "
-            "are not served yet, which is reported."},
+     .doc =
+         "Protocol, in any case. HTTP, HTTP2, GRPC and GRPC-WEB are one HTTP server; HTTPS is one "
+         "behind TLS; TLS has connections behind it, or passes them through; TCP and MONGO are "
+         "plain connections."},
     NOT_SERVED("targetPort", "0", "Port to listen on instead of `number`; deprecated in Istio."),
 };
 static const struct table port_table = {.name = "Port", TABLE_FIELDS(port_fields)};

@@ -108,13 +108,26 @@ struct str address_key(const struct address *address, uint16_t port, uint8_t kin
     return (struct str){out, 6 + ip_len};
 }
 
+// Port 0 asks the kernel for any: those are apart by the manifest's port.
+static struct str listener_key(const struct address *bind, uint16_t port,
+                               char bytes[ADDRESS_KEY_MAX])
+{
+    return address_key(bind, bind->port ? 0 : port, 0, bytes);
+}
+
+bool builder_has_listener(const struct snapshot_builder *builder, const struct address *bind,
+                          uint16_t port)
+{
+    char bytes[ADDRESS_KEY_MAX];
+    return map_find(builder->listeners, listener_key(bind, port, bytes)) != NULL;
+}
+
 struct builder_listener *builder_listener(struct snapshot_builder *builder, enum listener_kind kind,
                                           const struct address *bind, uint16_t port,
                                           struct str origin)
 {
-    // Port 0 asks the kernel for any: those are apart by the manifest's port.
     char bytes[ADDRESS_KEY_MAX];
-    struct str key = address_key(bind, bind->port ? 0 : port, 0, bytes);
+    struct str key = listener_key(bind, port, bytes);
     struct builder_listener *listener = map_find(builder->listeners, key);
     if (listener)
         return listener->listener.kind == kind ? listener : NULL;

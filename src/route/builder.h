@@ -26,6 +26,9 @@ struct builder_listener;
 struct builder_listener *builder_listener(struct snapshot_builder *builder, enum listener_kind kind,
                                           const struct address *bind, uint16_t port,
                                           struct str origin);
+// Whether there is one already, of whatever kind.
+bool builder_has_listener(const struct snapshot_builder *builder, const struct address *bind,
+                          uint16_t port);
 // TCP: `route` is copied, its targets when sealed; the first that fits is taken.
 void builder_add_tcp_route(struct builder_listener *listener, const struct tcp_route *route);
 void builder_listener_accept_proxy(struct builder_listener *listener);

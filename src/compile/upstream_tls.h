@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// TLS to the endpoints of a cluster: a DestinationRule's trafficPolicy.tls, or what an Ingress asks
+// for with backend-protocol and proxy-ssl-*. A cluster whose TLS cannot be set up is never reached
+// without it: its requests are answered 502. Control thread.
+#pragma once
+#include "compile/destination_rule.h"
+
+// proxy-ssl-* of an Ingress; texts are borrowed from the object.
+struct upstream_tls {
+    const struct object *object;
+    struct str name;   // in the name of the cluster: "shop/web"
+    struct str secret; // "name" or "namespace/name"; empty: none
+    uint32_t secret_line, secret_col;
+    struct str server_name; // to verify, and to send; empty: the request's host
+    struct str ciphers;     // OpenSSL's form
+    uint32_t verify_depth;
+    uint16_t version_min, version_max;
+    bool verifies, sends_sni;
+};
+
+void upstream_tls_of_policy(struct compiler *c, struct cluster *cluster,
+                            const struct policy_tls *policy);
+// `tls` NULL: any certificate is taken, no name is sent (ingress-nginx's defaults).
+void upstream_tls_of_ingress(struct compiler *c, struct cluster *cluster,
+                             const struct upstream_tls *tls);
