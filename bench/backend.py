@@ -53,7 +53,7 @@ def answers(port, front, host):
         return s.recv(16).startswith(b"HTTP/1.1 200")
 
 
-def wait_for(port, process, front="http", host=NAME, timeout=30):
+def wait_for(port, process, front="http", host=NAME, timeout=10):
     """Until the port answers; returns the seconds since the process began."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:

@@ -21,7 +21,7 @@ def plain():
 
 def secure():
     return [
-        Row("tls", "HTTP/1.1 over TLS 1.3, 64 connections", tlsload("keepalive", 64),
+        Row("tls-h1", "HTTP/1.1 over TLS 1.3, 64 connections", tlsload("keepalive", 64),
             front="https", limit=0.87),
         Row("handshake", "full TLS 1.3 handshakes (P-256), one request each",
             tlsload("full", 16), front="https", limit=0.95),
@@ -39,7 +39,7 @@ def secure():
 
 def http2(grpc_request):
     return [
-        Row("h2", "HTTP/2 over TLS, 8 connections x 32 streams, to HTTP/1.1", h2load(8, 32),
+        Row("h2-h1", "HTTP/2 over TLS, 8 connections x 32 streams, to HTTP/1.1", h2load(8, 32),
             front="https", limit=0.90, against=("haproxy",)),
         Row("h2-h2c", "the same, to HTTP/2 in clear", h2load(8, 32), front="https", back="h2c"),
         Row("h2c", "HTTP/2 in clear, 8 x 32, to HTTP/1.1", h2load(8, 32, secure=False),
@@ -54,10 +54,10 @@ def http2(grpc_request):
 def tcp():
     at_least = {"limit": 1.0, "against": ("haproxy",), "unit": "MiB", "reuses_backend": False}
     return [
-        Row("tcp", "TCP, 1 MiB answers, 8 connections", wrk(8, "/f/1m"), front="tcp", **at_least),
+        Row("tcp-1m", "TCP, 1 MiB answers, 8 connections", wrk(8, "/f/1m"), front="tcp", **at_least),
         Row("tcp-64m", "TCP, 64 MiB answers, 8 connections", wrk(8, "/f/64m"), front="tcp",
             **at_least),
-        Row("sni", "TLS passed on by SNI, 1 MiB answers, 8 connections",
+        Row("sni-1m", "TLS passed on by SNI, 1 MiB answers, 8 connections",
             tlsload("keepalive", 8, "/f/1m"), front="sni", back="https", **at_least),
     ]
 
