@@ -19,6 +19,7 @@ struct h2 {
     int64_t now_ms, refilled_ms;
     uint32_t left[H2_CHEAP_COUNT]; // free acts
     uint32_t n_streams;
+    int32_t last_id; // server: of the newest stream
     bool has_failed, has_settings, peer_has_connect, has_goaway;
     bool is_response; // client: the section being read begins with :status
     const char *failure;
@@ -118,6 +119,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
         return 0;
     }
     h2->n_streams++;
+    h2->last_id = frame->hd.stream_id;
     nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, stream);
     return 0;
 }
@@ -224,7 +226,11 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
 
 static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *arg)
 {
-    (void)session;
+    struct h2 *h2 = arg;
+    // nghttp2 passes over a stream that was left out, for it may have forgotten it (RFC 9113, 5.1.1).
+    if (hd->type == NGHTTP2_HEADERS && h2->options.is_server && hd->stream_id < h2->last_id &&
+        !nghttp2_session_find_stream(session, hd->stream_id))
+        fail(h2, H2_PROTOCOL_ERROR, "http2.stream_id");
     if (hd->type > NGHTTP2_CONTINUATION)
         h2_spend(arg, H2_CHEAP_CONTROL); // of no type that RFC 9113 knows: passed over
     else if (hd->type == NGHTTP2_PRIORITY)
@@ -586,7 +592,6 @@ static void set_options(nghttp2_option *option)
 {
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_max_outbound_ack(option, OUTBOUND_ACKS_MAX);
-    nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_max_deflate_dynamic_table_size(option, HEADER_TABLE_BYTES);
 #ifdef HAVE_NGHTTP2_MAX_CONTINUATIONS
     nghttp2_option_set_max_continuations(option, CONTINUATIONS_MAX);

@@ -296,6 +296,8 @@ void h2_downstream_on_event(struct downstream *down)
     }
     if (down->sock.writable && (session->out || h2_wants_write(session->h2)))
         h2_session_mark(session);
+    else if (h2_is_over(session->h2)) // the client's GOAWAY, and no stream is left
+        downstream_linger(down);
 }
 
 static void say_last(struct downstream *down)
