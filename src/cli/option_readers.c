@@ -210,6 +210,26 @@ static bool next_part(struct str *rest, struct str *ret_part)
     return true;
 }
 
+bool option_read_proxy_ports(struct options *options, const struct option_row *row,
+                             struct str value, struct buf *reterr)
+{
+    (void)row;
+    struct str rest = value, part;
+    if (str_is(value, "all")) {
+        options->compile.has_proxy_everywhere = true;
+        return true;
+    }
+    while (next_part(&rest, &part)) {
+        uint64_t port;
+        if (!str_to_u64(part, UINT16_MAX, &port) || port == 0)
+            return refuse(reterr, value, "a list of ports (80,443) or all");
+        options->proxy_ports =
+            grown(options->proxy_ports, options->n_proxy_ports, sizeof *options->proxy_ports);
+        options->proxy_ports[options->n_proxy_ports++] = (uint16_t)port;
+    }
+    return true;
+}
+
 bool option_read_port_map(struct options *options, const struct option_row *row, struct str value,
                           struct buf *reterr)
 {

@@ -28,6 +28,7 @@ struct option_row {
     X(duration)  /* uint32_t ms; 500ms, 45s, 1m30s, 1h */ \
     X(ip)        /* struct address without a port */ \
     X(path)      /* adds to paths */ \
+    X(proxy_ports) /* adds to proxy_ports; 80,443 or all */ \
     X(port_map)  /* adds to port_maps; 80=8080[,...] */ \
     X(labels)    /* adds to labels; key=value[,...] */ \
     X(admin)     /* has_admin, admin; ADDR:PORT, none or off */ \

@@ -27,6 +27,8 @@ static const struct option_row rows[] = {
      "The port where Ingress is served over HTTPS."},
     {"port-map", 0, "FROM=TO", NULL, FOR_MODEL, option_read_port_map, 0, 0, 0,
      "Opens port TO where a manifest names port FROM (`80=8080`; 0: the kernel chooses); needed for ports below 1024 without privilege. Repeatable, or a list with commas."},
+    {"proxy-protocol", 0, "PORT,...|all", NULL, FOR_MODEL, option_read_proxy_ports, 0, 0, 0,
+     "The ports, as manifests name them, where every connection begins with a PROXY header (version 1 or 2) that names the client: those behind a load balancer that sends it. A connection without one is closed, and anybody who reaches such a port can claim an address. Repeatable."},
     {"bind", 0, "ADDR", "0.0.0.0", FOR_MODEL, option_read_ip, AT(compile.bind), 0, 0,
      "The address that listeners are opened on."},
     {"cluster-domain", 0, "DOMAIN", "cluster.local", FOR_MODEL, option_read_text, AT(compile.cluster_domain), 0, 0,
@@ -218,6 +220,8 @@ enum options_result options_parse(struct options *options, unsigned subcommand, 
     }
     options->compile.port_maps = options->port_maps;
     options->compile.n_port_maps = (uint32_t)options->n_port_maps;
+    options->compile.proxy_ports = options->proxy_ports;
+    options->compile.n_proxy_ports = (uint32_t)options->n_proxy_ports;
     options->compile.labels = options->labels;
     options->compile.n_labels = (uint32_t)options->n_labels;
     return OPTIONS_OK;
@@ -229,6 +233,7 @@ void options_fini(struct options *options)
         free((char *)options->labels[i].key.ptr); // key and value are one allocation
     free(options->labels);
     free(options->port_maps);
+    free(options->proxy_ports);
     free(options->paths);
     free(options->words);
     *options = (struct options){0};

@@ -26,6 +26,8 @@ struct options {
     size_t n_words;
     struct port_map *port_maps;
     size_t n_port_maps;
+    uint16_t *proxy_ports;
+    size_t n_proxy_ports;
     struct text_pair *labels;
     size_t n_labels;
 

@@ -151,6 +151,23 @@ static void test_port_maps_are_lists_and_repeatable(void **state)
         assert_int_equal(RUN("--port-map", (char *)wrong[i]), OPTIONS_ERROR);
 }
 
+static void test_ports_with_a_proxy_header_are_a_list_or_all(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("--proxy-protocol", "80,443", "--proxy-protocol=9000"), OPTIONS_OK);
+    assert_int_equal(options.compile.n_proxy_ports, 3);
+    assert_int_equal(options.compile.proxy_ports[1], 443);
+    assert_int_equal(options.compile.proxy_ports[2], 9000);
+    assert_false(options.compile.has_proxy_everywhere);
+    assert_int_equal(RUN("--proxy-protocol", "all"), OPTIONS_OK);
+    assert_true(options.compile.has_proxy_everywhere);
+    assert_refused(RUN("--proxy-protocol", "0"),
+                   "--proxy-protocol: \"0\" is not a list of ports (80,443) or all");
+    static const char *const wrong[] = {"", "80,", "http", "65536", "80,all"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_int_equal(RUN("--proxy-protocol", (char *)wrong[i]), OPTIONS_ERROR);
+}
+
 static void test_labels_are_pairs(void **state)
 {
     (void)state;
@@ -304,6 +321,7 @@ int main(void)
         cmocka_unit_test(test_words_are_taken_up_to_their_number),
         cmocka_unit_test(test_help_wins_over_what_is_missing),
         cmocka_unit_test(test_port_maps_are_lists_and_repeatable),
+        cmocka_unit_test(test_ports_with_a_proxy_header_are_a_list_or_all),
         cmocka_unit_test(test_labels_are_pairs),
         cmocka_unit_test(test_durations_are_written_as_in_go),
         cmocka_unit_test(test_bytes_take_binary_units),

@@ -9,6 +9,16 @@
 
 enum { SCRATCH_BLOCK_BYTES = 64 * 1024, SUGGESTIONS_MAX = 50000 };
 
+static bool expects_proxy(const void *arg, uint16_t port)
+{
+    const struct compile_options *options = arg;
+    for (uint32_t i = 0; i < options->n_proxy_ports; i++) {
+        if (options->proxy_ports[i] == port)
+            return true;
+    }
+    return options->has_proxy_everywhere;
+}
+
 struct snapshot *compile(const struct store *store, const struct compile_options *options,
                          const struct name_lookup *names, struct registry *registry,
                          uint64_t generation, struct diags *diags)
@@ -30,6 +40,7 @@ struct snapshot *compile(const struct store *store, const struct compile_options
     node_ports_compile(&c);
     policy_report(&c);
     endpoints_report(&c);
+    builder_accept_proxy(c.builder, expects_proxy, options);
 
     struct snapshot *snapshot = builder_seal(&c.builder, generation);
     policy_index_destroy(c.policies);

@@ -16,6 +16,10 @@ struct compile_options {
     struct address bind; // of listeners that name none
     const struct port_map *port_maps;
     uint32_t n_port_maps;
+    // Ports, as manifests name them, where a PROXY header comes in front; or all.
+    const uint16_t *proxy_ports;
+    uint32_t n_proxy_ports;
+    bool has_proxy_everywhere;
     const struct text_pair *labels; // this gateway's; n_labels 0: every Istio Gateway is served
     uint32_t n_labels;
     struct str ns;                 // of this gateway: istio-system

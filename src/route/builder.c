@@ -168,6 +168,18 @@ void builder_listener_accept_proxy(struct builder_listener *listener)
     listener->listener.accepts_proxy = true;
 }
 
+void builder_accept_proxy(struct snapshot_builder *builder,
+                          bool (*wanted)(const void *arg, uint16_t port), const void *arg)
+{
+    size_t cursor = 0;
+    struct str key;
+    void *listener = NULL;
+    while (map_next(builder->listeners, &cursor, &key, &listener)) {
+        if (wanted(arg, ((struct builder_listener *)listener)->listener.port))
+            builder_listener_accept_proxy(listener);
+    }
+}
+
 struct builder_hosts *builder_hosts(struct snapshot_builder *builder)
 {
     struct builder_hosts *hosts = ARENA_NEW(builder->scratch, struct builder_hosts);

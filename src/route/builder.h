@@ -32,6 +32,9 @@ bool builder_has_listener(const struct snapshot_builder *builder, const struct a
 // TCP: `route` is copied, its targets when sealed; the first that fits is taken.
 void builder_add_tcp_route(struct builder_listener *listener, const struct tcp_route *route);
 void builder_listener_accept_proxy(struct builder_listener *listener);
+// The same for those that are there now whose port, as named in the manifest, is `wanted`.
+void builder_accept_proxy(struct snapshot_builder *builder,
+                          bool (*wanted)(const void *arg, uint16_t port), const void *arg);
 
 // Virtual hosts. An HTTP listener has a table of its own; a TLS listener has those that are made
 // for its chains.
