@@ -159,8 +159,7 @@ void downstream_close(struct downstream *down)
 
 void downstream_reset(struct downstream *down)
 {
-    struct linger at_once = {.l_onoff = 1};
-    setsockopt(down->sock.watch.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    sock_reset_on_close(&down->sock);
     downstream_close(down);
 }
 

@@ -26,6 +26,11 @@ struct peer { // one side of a conversation: a socket and what it sent that was 
     int fd;
     size_t len;
     char *data;
+    // In the place of send(2) and recv(2), as these; NULL: these.
+    ssize_t (*send)(struct peer *peer, const void *data, size_t len);
+    ssize_t (*recv)(struct peer *peer, void *data, size_t cap);
+    void (*close)(struct peer *peer);
+    void *arg;
 };
 
 struct gate {
@@ -36,6 +41,7 @@ struct gate {
     struct arena *arena;
     struct access_log *log;
     char log_path[64];
+    const char *log_format; // NULL: see open_gate()
     int endpoint; // listens
     struct address endpoint_address, address;
     uint64_t generation;
@@ -100,6 +106,8 @@ static inline struct peer *accept_from_gate(struct gate *gate)
 
 static inline void hang_up(struct peer *peer)
 {
+    if (peer->close)
+        peer->close(peer);
     close(peer->fd);
     free(peer->data);
     free(peer);
@@ -115,7 +123,8 @@ static inline void reset(struct peer *peer)
 static inline void say_bytes(struct peer *peer, const char *data, size_t len)
 {
     while (len > 0) {
-        ssize_t n = send(peer->fd, data, len, MSG_NOSIGNAL);
+        ssize_t n = peer->send ? peer->send(peer, data, len)
+                               : send(peer->fd, data, len, MSG_NOSIGNAL);
         assert_true(n > 0);
         data += n;
         len -= (size_t)n;
@@ -139,7 +148,9 @@ static inline void say_many(struct peer *peer, char c, size_t n)
 static inline int hear_more(struct peer *peer)
 {
     assert_true(peer->len < PEER_BYTES - 1);
-    ssize_t n = recv(peer->fd, peer->data + peer->len, PEER_BYTES - 1 - peer->len, 0);
+    size_t room = PEER_BYTES - 1 - peer->len;
+    ssize_t n = peer->recv ? peer->recv(peer, peer->data + peer->len, room)
+                           : recv(peer->fd, peer->data + peer->len, room, 0);
     if (n < 0 && errno != ECONNRESET)
         fail_msg("waited in vain behind: %.*s", (int)peer->len, peer->data);
     if (n > 0)
@@ -299,9 +310,10 @@ static inline void open_gate(struct gate *gate)
     assert_non_null(gate->log);
     gate->options.access_log_format =
         format_parse(gate->arena,
-                     STR("%REQ(:METHOD)% %RESPONSE_CODE% %RESPONSE_FLAGS% "
-                         "%RESPONSE_CODE_DETAILS% %BYTES_RECEIVED% %BYTES_SENT% "
-                         "%UPSTREAM_REQUEST_ATTEMPT_COUNT%\n"),
+                     gate->log_format ? str_of(gate->log_format)
+                                      : STR("%REQ(:METHOD)% %RESPONSE_CODE% %RESPONSE_FLAGS% "
+                                            "%RESPONSE_CODE_DETAILS% %BYTES_RECEIVED% %BYTES_SENT% "
+                                            "%UPSTREAM_REQUEST_ATTEMPT_COUNT%\n"),
                      0, &error);
     assert_non_null(gate->options.access_log_format);
     gate->proxy = proxy_create(&gate->options, &gate->loop);

@@ -24,6 +24,8 @@ struct talker { // how one end sends and receives; > 0 bytes, 0 end, -1: not now
     ssize_t (*send)(struct talker *talker, const void *data, size_t len);
     ssize_t (*recv)(struct talker *talker, void *data, size_t cap);
     void (*end)(struct talker *talker);
+    bool (*flush)(struct talker *talker); // has the socket all? NULL: it has
+    void *arg;                            // NULL: plain
     int fd;
     size_t piece; // most that is sent or received at once
     uint64_t to_send, sent, received;
@@ -59,6 +61,7 @@ static inline struct talker plain_talker(int fd, size_t piece, uint64_t to_send)
                            .to_send = to_send};
 }
 
+// Sends a piece, hears a piece. false: neither could be.
 static inline bool talk_on(struct talker *talker)
 {
     static char heard[1 << 20];
@@ -71,7 +74,8 @@ static inline bool talk_on(struct talker *talker)
         talker->sent += (uint64_t)done;
         moved = true;
     }
-    if (talker->sent == talker->to_send && !talker->has_ended) {
+    bool is_flushed = !talker->flush || talker->flush(talker);
+    if (talker->sent == talker->to_send && !talker->has_ended && is_flushed) {
         talker->end(talker);
         talker->has_ended = true;
     }
@@ -99,8 +103,8 @@ static inline void talk(struct talker *a, struct talker *b)
         moved = talk_on(b) || moved;
         if (moved)
             continue;
-        struct pollfd fds[2] = {{a->fd, (short)(POLLIN | (a->sent < a->to_send ? POLLOUT : 0)), 0},
-                                {b->fd, (short)(POLLIN | (b->sent < b->to_send ? POLLOUT : 0)), 0}};
+        struct pollfd fds[2] = {{a->fd, (short)(POLLIN | (!a->has_ended ? POLLOUT : 0)), 0},
+                                {b->fd, (short)(POLLIN | (!b->has_ended ? POLLOUT : 0)), 0}};
         if (a->has_heard_end)
             fds[0].events &= ~POLLIN;
         if (b->has_heard_end)

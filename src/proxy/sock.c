@@ -118,6 +118,12 @@ void sock_end_sending(struct sock *sock)
         shutdown(sock->watch.fd, SHUT_WR);
 }
 
+void sock_reset_on_close(struct sock *sock)
+{
+    struct linger at_once = {.l_onoff = 1};
+    setsockopt(sock->watch.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
 void sock_close(struct sock *sock)
 {
     if (HAS_TLS(sock))

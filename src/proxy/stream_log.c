@@ -125,7 +125,8 @@ void stream_fill_info(struct stream *stream, struct request_info *info)
     info->upstream_transport_failure = stream->failure;
     info->downstream_transport_failure = stream->down_failure;
     info->requested_server_name = str_of(stream->down->sni);
-    info->downstream_tls = sock_tls_conn(&stream->down->sock);
+    if (!stream->down->greeting) // of a handshake that failed no version is known
+        info->downstream_tls = sock_tls_conn(&stream->down->sock);
     info->upstream_tls = stream->up ? sock_tls_conn(&stream->up->sock) : NULL;
     info->termination_details = stream->termination;
     info->upstream_close_type = stream->up_close_type;

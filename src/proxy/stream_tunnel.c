@@ -328,6 +328,8 @@ enum step_result stream_step_tunnel(struct stream *stream)
         return STEP_WAIT;
     if (result == PUMP_DOWN_FAILED && !stream->is_tcp)
         stream->flags |= FLAG_BIT(DC);
+    if (result == PUMP_DOWN_FAILED)
+        sock_reset_on_close(&stream->up->sock); // what is cut must not look as if it had ended
     if (result == PUMP_UP_FAILED)
         stream->flags |= FLAG_BIT(UC);
     stream->cut = result != PUMP_DONE;

@@ -49,6 +49,7 @@ bool sock_has_unread(const struct sock *sock); // asks the kernel, takes nothing
 void sock_end_sending(struct sock *sock);
 // The descriptor, and TLS with it, at once: a peer of TLS that was told no end sees a cut.
 void sock_close(struct sock *sock);
+void sock_reset_on_close(struct sock *sock); // no FIN, but a reset
 
 // sock_tls.c: TLS on a connected socket. `early`: bytes of the ClientHello that were read before.
 void sock_accept_tls(struct sock *sock, struct tls_context *context, struct str early);
