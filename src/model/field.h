@@ -172,7 +172,7 @@ extern const struct word transport_words[]; // TCP, UDP, SCTP
 
 // The kinds; each table's struct is that of the kind's header.
 extern const struct table service_table, endpoints_table, endpoint_slice_table, pod_table,
-    namespace_table, ingress_table, ingress_class_table, gateway_table, virtual_service_table,
+    namespace_table, secret_table, ingress_table, ingress_class_table, gateway_table, virtual_service_table,
     destination_rule_table;
 const struct table *decode_table(enum kind kind);
 // The i-th version that a kind is served in, the recommended one first; NULL: no more.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kubernetes' own kinds, as far as they are served: v1 Service, Endpoints, Pod, Namespace;
+// Kubernetes' own kinds, as far as they are served: v1 Service, Endpoints, Pod, Namespace,
+// Secret;
 // discovery.k8s.io/v1 EndpointSlice; networking.k8s.io/v1 Ingress, IngressClass.
 // The field tables in service.c, pod.c, ingress.c, ... say what each field means.
 #pragma once
@@ -86,6 +87,13 @@ struct pod {
     struct flag ready;
     bool is_terminating; // metadata.deletionTimestamp is set
 };
+
+struct secret {
+    struct text type;
+    struct text_map data, string_data; // decoded; the latter goes first
+};
+// The value of a key, with the place of both; NULL: there is none.
+const struct text_pair *secret_find(const struct secret *secret, const char *key);
 
 enum path_type { PATH_TYPE_EXACT, PATH_TYPE_PREFIX, PATH_TYPE_IMPLEMENTATION_SPECIFIC };
 struct ingress_backend {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Service, Endpoints, EndpointSlice, Pod, Namespace, IngressClass.
 #include "model/testing.h"
+#include <stdio.h>
 
 #define SERVICE(spec) "{apiVersion: v1, kind: Service, metadata: {name: a}, spec: " spec "}"
 #define SLICE(rest)                                                                                \
@@ -39,6 +40,55 @@ static void test_a_service_holds_what_was_written(void **state)
     assert_string_equal(service->cluster_ips.items[1].ptr, "fd00::7");
     assert_true(service->publish_not_ready_addresses.value);
     decoded_fini(&decoded);
+}
+
+#define SECRET(rest) "{apiVersion: v1, kind: Secret, metadata: {name: a}, " rest "}"
+
+static void test_a_secret_holds_bytes_and_texts(void **state)
+{
+    struct decoded decoded =
+        decode(SECRET("type: kubernetes.io/tls, immutable: true, data: "
+                      "{tls.crt: \"QUJD\\nRA==\\n\", tls.key: YWI=, zero: AAE=, "
+                      "none: }, stringData: {tls.key: plain}"));
+    assert_diags(&decoded, "");
+    const struct secret *secret = decoded.object->secret;
+    assert_string_equal(secret->type.ptr, "kubernetes.io/tls");
+    assert_string_equal(secret_find(secret, "tls.crt")->value.ptr, "ABCD");
+    assert_int_equal(secret_find(secret, "tls.crt")->value.len, 4);
+    assert_string_equal(secret_find(secret, "tls.key")->value.ptr, "plain");
+    assert_int_equal(secret_find(secret, "zero")->value.len, 2);
+    assert_memory_equal(secret_find(secret, "zero")->value.ptr, "\0\1", 2);
+    assert_int_equal(secret_find(secret, "none")->value.len, 0);
+    assert_null(secret_find(secret, "ca.crt"));
+    decoded_fini(&decoded);
+}
+
+static void test_what_is_wrong_with_a_secret_does_not_tell_it(void **state)
+{
+    static const struct {
+        const char *data, *said;
+    } rows[] = {
+        {"hunter2", "field-value data[k]: illegal base64 data at input byte 7\n"},
+        {"\"hun*er22\"", "field-value data[k]: illegal base64 data at input byte 3\n"},
+        {"hunter", "field-value data[k]: illegal base64 data at input byte 6\n"},
+        {"h===", "field-value data[k]: illegal base64 data at input byte 1\n"},
+        {"hu==hunt", "field-value data[k]: illegal base64 data at input byte 4\n"},
+        {"1234", "field-type data[k]: this is no string\n"},
+        {"true", "field-type data[k]: this is no string\n"},
+        {"[hunter2]", "field-type data[k]: this is no string\n"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char text[256];
+        snprintf(text, sizeof(text), SECRET("data: {k: %s}"), rows[i].data);
+        expect_messages(text, rows[i].said);
+    }
+    expect_messages(SECRET("data: {\"a b\": \"\"}"),
+                    "field-value data[a b]: a valid config key must consist of alphanumeric "
+                    "characters, '-', '_' or '.'\n");
+    expect_messages(SECRET("stringData: {k: 1234}"),
+                    "field-type stringData[k]: this is no string\n");
+    expect_messages(SECRET("data: [a]"),
+                    "field-type data: this is a list, a map of strings is due\n");
 }
 
 static void test_service_types_have_their_rules(void **state)
@@ -218,6 +268,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_service_holds_what_was_written),
+        cmocka_unit_test(test_a_secret_holds_bytes_and_texts),
+        cmocka_unit_test(test_what_is_wrong_with_a_secret_does_not_tell_it),
         cmocka_unit_test(test_service_types_have_their_rules),
         cmocka_unit_test(test_ports_of_a_service_are_unique),
         cmocka_unit_test(test_endpoints_have_ready_and_other_addresses),

@@ -15,6 +15,7 @@
     X(ENDPOINT_SLICE, "EndpointSlice", "discovery.k8s.io", false) \
     X(POD, "Pod", "", false) \
     X(NAMESPACE, "Namespace", "", true) \
+    X(SECRET, "Secret", "", false) \
     X(INGRESS, "Ingress", "networking.k8s.io", false) \
     X(INGRESS_CLASS, "IngressClass", "networking.k8s.io", true) \
     X(GATEWAY, "Gateway", "networking.istio.io", false) \
@@ -95,6 +96,7 @@ struct object {
         struct endpoints *endpoints;
         struct endpoint_slice *endpoint_slice;
         struct pod *pod;
+        struct secret *secret;
         struct ingress *ingress;
         struct ingress_class *ingress_class;
         struct gateway *gateway;

@@ -249,12 +249,12 @@ static void test_while_a_file_is_being_written_nothing_goes(void **state)
 static void test_other_kinds_are_one_note_a_kind(void **state)
 {
     struct fixture f = setup("{apiVersion: apps/v1, kind: Deployment}\n---\n"
-                             "{apiVersion: v1, kind: Secret}\n---\n"
+                             "{apiVersion: v1, kind: ConfigMap}\n---\n"
                              "{apiVersion: apps/v1, kind: Deployment}\n---\n"
                              "{apiVersion: networking.k8s.io/v1, kind: Ingres}\n");
     assert_report(
         &f, "f.yaml:1:29: note[kind-not-served] Deployment: 2 objects of apps/v1 are passed over\n"
-            "f.yaml:3:24: note[kind-not-served] Secret: 1 object of v1 is passed over\n"
+            "f.yaml:3:24: note[kind-not-served] ConfigMap: 1 object of v1 is passed over\n"
             "f.yaml:7:42: note[kind-not-served] Ingres: 1 object of networking.k8s.io/v1 is passed "
             "over; did you mean \"Ingress\"?\n");
     teardown(&f);
