@@ -34,6 +34,13 @@
     X(NODEPORT_PROTOCOL, "nodeport-protocol", DIAG_WARNING, "A nodePort is for UDP or SCTP; this version serves TCP alone.") \
     X(NODEPORT_UNSET,    "nodeport-unset",    DIAG_NOTE,    "A Service of type NodePort gives no nodePort; none is allocated, so none is opened.") \
     X(LISTENER_CONFLICT, "listener-conflict", DIAG_ERROR,   "The address is taken by a listener of another kind; this one is not opened.") \
+    /* certificates */ \
+    X(SECRET_MISSING,    "secret-missing",    DIAG_ERROR,   "A Secret that a TLS setting names does not exist.") \
+    X(SECRET_KEYS,       "secret-keys",       DIAG_ERROR,   "A Secret that is named for TLS lacks the key, or has not the type, that is needed there.") \
+    X(CERTIFICATE_INVALID, "certificate-invalid", DIAG_ERROR, "A certificate, its key, an authority, a revocation list or an OCSP response cannot be used; the hosts that need it go without.") \
+    X(CERTIFICATE_TIME,  "certificate-time",  DIAG_WARNING, "A certificate has expired or is not valid yet; it is served all the same.") \
+    X(CERTIFICATE_HOST,  "certificate-host",  DIAG_WARNING, "A certificate is not for the host that it is served for.") \
+    X(CIPHER_SUITE,      "cipher-suite",      DIAG_WARNING, "A cipher suite is none that can be chosen, or is named twice; it is ignored.") \
     X(TLS_NOT_SERVED,    "tls-not-served",    DIAG_WARNING, "The part needs TLS, which this version does not serve.") \
     X(HOST_SHARED,       "host-shared",       DIAG_WARNING, "An Ingress and a VirtualService have the same host on one port; the VirtualService's routes come first.") \
     /* Ingress */ \

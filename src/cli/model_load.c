@@ -13,6 +13,7 @@ static const struct address *no_addresses(void *arg, struct str name, uint32_t *
 void model_load(struct model *model, const struct options *options)
 {
     static const struct name_lookup names = {no_addresses, NULL};
+    tls_init();
     model->store = store_create();
     model->registry = registry_create();
     model->diags = diags_create();
@@ -32,4 +33,5 @@ void model_fini(struct model *model)
     store_destroy(model->store);
     diags_destroy(model->diags);
     *model = (struct model){0};
+    tls_fini();
 }

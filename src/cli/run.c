@@ -2,6 +2,7 @@
 // `sluicegate run`: starts everything, turns the control thread's loop, ends everything.
 #include "cli/runtime.h"
 #include "cli/subcommand.h"
+#include "source/text_files.h"
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
@@ -13,6 +14,7 @@
 enum {
     MALLOC_ARENAS = 2,           // workers hardly allocate; one arena a core would only hold memory
     MMAP_THRESHOLD = 128 * 1024, // fixed: blocks above go back to the system when freed
+    FILES_POLL_MS = 5000,        // certificates that manifests name by path
     FDS_RESERVED = 128,          // for files, listeners, admin connections
 };
 
@@ -114,7 +116,8 @@ static void reread(struct runtime *runtime)
 {
     uint64_t before = store_revision(runtime->store);
     folder_read_all(runtime->source);
-    bool is_changed = store_revision(runtime->store) != before;
+    bool is_changed = store_revision(runtime->store) != before ||
+                      text_files_have_changed(store_files(runtime->store));
     log_info("run", "SIGHUP: manifests read again%s", is_changed ? "" : ", nothing changed");
     runtime->is_changed = runtime->is_changed || is_changed;
 }
@@ -167,6 +170,31 @@ static int open_signals(struct runtime *runtime)
 static void on_retry(struct timer *timer)
 {
     LIST_ENTRY(timer, struct runtime, retry)->is_changed = true;
+}
+
+static void arm_files(struct runtime *runtime)
+{
+    timer_arm(&runtime->loop.wheel, &runtime->files, runtime->loop.now_ms + FILES_POLL_MS);
+}
+
+static void on_files(struct timer *timer)
+{
+    struct runtime *runtime = LIST_ENTRY(timer, struct runtime, files);
+    if (text_files_have_settled(store_files(runtime->store)))
+        runtime->is_changed = true;
+    arm_files(runtime);
+}
+
+static void arm_tickets(struct runtime *runtime)
+{
+    timer_arm(&runtime->loop.wheel, &runtime->tickets,
+              runtime->loop.now_ms + TLS_TICKET_ROTATION_S * INT64_C(1000));
+}
+
+static void on_tickets(struct timer *timer)
+{
+    tls_rotate_tickets();
+    arm_tickets(LIST_ENTRY(timer, struct runtime, tickets));
 }
 
 static void on_trim(struct timer *timer)
@@ -271,6 +299,8 @@ static int begin_serving(struct runtime *runtime)
             text.len ? text.data : "no listeners yet");
     buf_fini(&text);
     runtime->is_ready = true;
+    arm_files(runtime);
+    arm_tickets(runtime);
     return EXIT_CLEAN;
 }
 
@@ -343,6 +373,9 @@ int run_subcommand(const struct options *options)
     loop_init(&runtime.loop);
     timer_init(&runtime.retry, on_retry);
     timer_init(&runtime.trim, on_trim);
+    timer_init(&runtime.files, on_files);
+    timer_init(&runtime.tickets, on_tickets);
+    tls_init();
     runtime.arena = arena_create(0);
     runtime.store = store_create();
     runtime.registry = registry_create();
@@ -360,5 +393,6 @@ int run_subcommand(const struct options *options)
             apply_change(&runtime);
     }
     finish(&runtime);
+    tls_fini();
     return status;
 }

@@ -32,6 +32,8 @@ struct runtime {
     bool is_ready;       // published, and every listener was open at least once
     bool is_draining, is_done;
     struct timer retry;       // publishes again when listeners could not be opened
+    struct timer files;       // looks at files that manifests name
+    struct timer tickets;     // new keys for TLS session tickets
     struct timer trim;        // gives memory back some time after the last change
     struct admin_facts facts; // but for what is read when asked for
 };

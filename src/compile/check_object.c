@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is wrong with an object for itself, before it is in force: the parts of compiling that need
 // no other object.
+#include "compile/certificate.h"
 #include "compile/gateway.h"
 #include "compile/ingress.h"
 #include "compile/service.h"
@@ -72,6 +73,7 @@ enum soundness check_object(void *arg, const struct object *object, struct diags
 {
     static void (*const checks[KIND_COUNT])(struct compiler *, const struct object *) = {
         [KIND_SERVICE] = node_ports_check,
+        [KIND_SECRET] = secret_check,
         [KIND_INGRESS] = check_ingress,
         [KIND_GATEWAY] = gateway_check,
         [KIND_VIRTUAL_SERVICE] = check_virtual_service,
@@ -85,10 +87,12 @@ enum soundness check_object(void *arg, const struct object *object, struct diags
                          .builder = builder_create(checker->registry),
                          .scratch = arena_create(0),
                          .diags = own,
+                         .credentials = map_create(),
                          .suggestions_left = SUGGESTIONS_MAX};
     c.arena = builder_arena(c.builder);
     checks[object->kind](&c, object);
     builder_destroy(c.builder);
+    map_destroy(c.credentials);
     arena_destroy(c.scratch);
     buf_fini(&c.brief);
     enum soundness soundness = judge(own);

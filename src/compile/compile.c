@@ -6,6 +6,7 @@
 #include "compile/gateway.h"
 #include "compile/ingress.h"
 #include "compile/service.h"
+#include "source/text_files.h"
 
 enum { SCRATCH_BLOCK_BYTES = 64 * 1024, SUGGESTIONS_MAX = 50000 };
 
@@ -30,11 +31,13 @@ struct snapshot *compile(const struct store *store, const struct compile_options
                          .scratch = arena_create(SCRATCH_BLOCK_BYTES),
                          .diags = diags,
                          .gateway_hosts = map_create(),
+                         .credentials = map_create(),
                          .suggestions_left = SUGGESTIONS_MAX};
     c.arena = builder_arena(c.builder);
     c.services = service_index_create(&c);
     c.policies = policy_index_create(&c);
 
+    text_files_begin(store_files(store));
     gateways_compile(&c);
     ingresses_compile(&c);
     node_ports_compile(&c);
@@ -42,10 +45,12 @@ struct snapshot *compile(const struct store *store, const struct compile_options
     endpoints_report(&c);
     builder_accept_proxy(c.builder, expects_proxy, options);
 
+    text_files_end(store_files(store));
     struct snapshot *snapshot = builder_seal(&c.builder, generation);
     policy_index_destroy(c.policies);
     service_index_destroy(c.services);
     map_destroy(c.gateway_hosts);
+    map_destroy(c.credentials);
     arena_destroy(c.scratch);
     buf_fini(&c.brief);
     return snapshot;

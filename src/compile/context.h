@@ -20,6 +20,7 @@ struct compiler {
     struct policy_index *policies; // DestinationRules
     // Virtual hosts that VirtualServices fill on the port of Ingress: name -> struct virtual_host.
     struct map *gateway_hosts;
+    struct map *credentials;   // of Secrets: "ns/name" -> struct credential
     uint32_t suggestions_left; // candidates that "did you mean" may still look at
 };
 

@@ -36,12 +36,13 @@ struct world {
     size_t n_claims;
     uint32_t line;
     struct header_list headers; // of the next requests
-    const char *method;
+    const char *method, *sni;
     char answer[WORLD_ANSWER_MAX];
 };
 
 static inline void world_init(struct world *world)
 {
+    tls_init();
     *world = (struct world){.arena = arena_create(0),
                             .store = store_create(),
                             .registry = registry_create(),
@@ -125,6 +126,7 @@ static inline void world_fini(struct world *world)
     registry_destroy(world->registry);
     diags_destroy(world->diags);
     arena_destroy(world->arena);
+    tls_fini();
 }
 
 static inline const struct listener *world_listener(const struct world *world, uint16_t port)
@@ -197,6 +199,17 @@ static inline void world_describe(struct world *world, const struct route *route
     }
 }
 
+// Over TLS the host is asked for as `world->sni`, or as in the request when that is NULL.
+static inline const struct http_hosts *world_hosts(const struct world *world,
+                                                   const struct listener *listener, struct str host)
+{
+    if (listener->kind != LISTENER_TLS)
+        return &listener->hosts;
+    const struct vhost *name =
+        host_table_find(listener->sni, world->sni ? str_of(world->sni) : host);
+    return name ? name->chain->hosts : NULL;
+}
+
 static inline const struct route *world_find(struct world *world, uint16_t port,
                                              const char *authority, const char *target)
 {
@@ -210,7 +223,8 @@ static inline const struct route *world_find(struct world *world, uint16_t port,
     struct str text = str_of(target);
     ptrdiff_t mark = str_index(text, '?');
     struct request_view request = {.method = str_of(world->method),
-                                   .scheme = STR("http"),
+                                   .scheme =
+                                       listener->kind == LISTENER_TLS ? STR("https") : STR("http"),
                                    .authority = str_of(authority),
                                    .headers = &world->headers};
     uint16_t host_port = 0;
@@ -218,7 +232,12 @@ static inline const struct route *world_find(struct world *world, uint16_t port,
     assert_true(uri_normalize_path(mark >= 0 ? str_upto(text, (size_t)mark) : text, path_room,
                                    &request.path));
     request.query = mark >= 0 ? str_from(text, (size_t)mark + 1) : STR_NONE;
-    const struct vhost *vhost = host_table_find(listener->hosts.table, request.host);
+    const struct http_hosts *hosts = world_hosts(world, listener, request.host);
+    if (!hosts) {
+        snprintf(world->answer, WORLD_ANSWER_MAX, "closed");
+        return NULL;
+    }
+    const struct vhost *vhost = host_table_find(hosts->table, request.host);
     const struct route *route = vhost ? vhost_find_route(vhost, &request) : NULL;
     world_describe(world, route, &request, mark >= 0);
     return route;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP servers of all Gateways that this gateway serves are grouped by address and port; each group
-// is one listener with one table of virtual hosts. Servers for connections: gateway_l4.c. A
-// VirtualService's host meets a server's host where one contains the other; the narrower of the two
-// is the virtual host.
+// Servers of all Gateways that this gateway serves are grouped by address and port; each group is
+// one listener. Plain HTTP servers of a group share one table of virtual hosts; an HTTPS server has
+// its own, behind the names (SNI) of its hosts (gateway_tls.c). Servers for connections:
+// gateway_l4.c. A VirtualService's host meets a server's host where one contains the other; the
+// narrower of the two is the virtual host.
 #include "compile/gateway.h"
 #include "base/check.h"
 #include "compile/gateway_l4.h"
+#include "compile/gateway_tls.h"
 #include "compile/hosts.h"
 #include "compile/service.h"
 #include "compile/virtual_service.h"
@@ -21,20 +23,27 @@ struct virtual_host {
     struct binding *first, *last;
     struct str redirect_origin; // not empty: a server asks for httpsRedirect
 };
+struct host_set {       // one table of virtual hosts
+    struct map *vhosts; // name -> struct virtual_host
+    struct builder_hosts *to;
+    bool is_shared; // with Ingress
+    struct host_set *next;
+};
 struct open_port {
     struct address bind;
     uint16_t port; // as the manifests name it
     enum listener_kind kind;
     struct str origin;
     struct builder_listener *listener;
-    struct map *vhosts;    // HTTP: name -> struct virtual_host
-    struct l4_owner owner; // TCP
-    struct map *names;     // TLS: host of a server -> struct server
+    struct host_set *hosts; // HTTP: of all its servers
+    struct l4_owner owner;  // TCP
+    struct map *names;      // TLS: host of a server -> struct server
     struct open_port *next;
 };
 struct server {
     const struct gateway_server *server;
     struct open_port *port; // NULL: not served
+    struct host_set *hosts; // of HTTP, plain or behind TLS
     struct l4_server *l4;   // for connections
     struct str place;       // for messages of others
     uint32_t index;
@@ -58,6 +67,7 @@ struct gateways {
     struct compiler *c;
     struct map *entries; // "<ns>/<name>"
     struct open_port *ports, **ports_end;
+    struct host_set *host_sets, **host_sets_end;
     const struct service **fronts; // Services whose selector picks this gateway's Pods
     size_t n_fronts;
 };
@@ -130,6 +140,25 @@ static void report_conflict(struct compiler *c, const struct object *object,
              (unsigned)server->port.value, served_word(port->kind), STR_ARG(port->origin));
 }
 
+static struct host_set *add_host_set(struct gateways *g, struct builder_hosts *to)
+{
+    struct host_set *hosts = ARENA_NEW(g->c->scratch, struct host_set);
+    hosts->vhosts = map_create();
+    hosts->to = to;
+    *g->host_sets_end = hosts;
+    g->host_sets_end = &hosts->next;
+    return hosts;
+}
+
+static void add_port_hosts(struct gateways *g, struct open_port *port)
+{
+    const struct compile_options *options = g->c->options;
+    struct address ingress = listen_address(g->c, &options->bind, options->http_port);
+    port->hosts = add_host_set(g, builder_listener_hosts(port->listener));
+    port->hosts->is_shared =
+        port->port == options->http_port && address_equal(&port->bind, &ingress);
+}
+
 static struct open_port *find_port(struct gateways *g, const struct object *object,
                                    const struct gateway_server *server, uint32_t index,
                                    enum listener_kind kind)
@@ -161,25 +190,14 @@ static struct open_port *find_port(struct gateways *g, const struct object *obje
         .kind = kind,
         .origin = origin,
         .listener = builder_listener(c->builder, kind, &bind, number, origin),
-        .vhosts = kind == LISTENER_HTTP ? map_create() : NULL,
         .names = kind == LISTENER_TLS ? map_create() : NULL,
     };
     CHECK(port->listener != NULL); // Gateways come first, and none is of another kind
+    if (kind == LISTENER_HTTP)
+        add_port_hosts(g, port);
     *g->ports_end = port;
     g->ports_end = &port->next;
     return port;
-}
-
-static bool is_served_mode(struct compiler *c, const struct object *object,
-                           const struct gateway_server *server, uint32_t index)
-{
-    if (l4_is_passthrough(server))
-        return true;
-    complain(c, DIAG_TLS_NOT_SERVED, object, server->protocol_text.line, server->protocol_text.col,
-             path_of(c, "spec.servers[%u].port.protocol", index),
-             "%s servers are not served; port %u is not opened for it",
-             server->protocol == GATEWAY_TLS ? "TLS" : "HTTPS", (unsigned)server->port.value);
-    return false;
 }
 
 // false: reported.
@@ -197,7 +215,7 @@ static bool listener_kind_of(struct compiler *c, const struct object *object,
     case GATEWAY_HTTPS:
     case GATEWAY_TLS:
         *ret = LISTENER_TLS;
-        return is_served_mode(c, object, server, index);
+        return gateway_tls_is_served(c, object, index);
     case GATEWAY_TCP:
     case GATEWAY_MONGO:
         *ret = LISTENER_TCP;
@@ -221,20 +239,20 @@ static void add_host(struct compiler *c, struct gateway_entry *entry, struct ser
     }
 }
 
-static struct virtual_host *find_vhost(struct compiler *c, struct open_port *port, struct str name)
+static struct virtual_host *find_vhost(struct compiler *c, struct host_set *hosts, struct str name)
 {
-    struct virtual_host *vhost = map_find(port->vhosts, name);
+    struct virtual_host *vhost = map_find(hosts->vhosts, name);
     if (!vhost) {
         vhost = ARENA_NEW(c->scratch, struct virtual_host);
         vhost->name = name;
-        map_put(port->vhosts, name, vhost);
+        map_put(hosts->vhosts, name, vhost);
     }
     return vhost;
 }
 
 static bool redirects(const struct gateway_server *server)
 {
-    return server->has_tls && server->https_redirect.value;
+    return server->has_tls && server->https_redirect.value && server->protocol < GATEWAY_HTTPS;
 }
 
 // On one TLS port a host is one server's: the later one is dropped whole.
@@ -261,15 +279,33 @@ static bool claim_names(struct compiler *c, const struct object *object, struct 
     return true;
 }
 
-static void open_l4(struct gateways *g, const struct object *object, struct server *server)
+static void open_l4(struct gateways *g, const struct object *object, struct server *server,
+                    struct builder_chain *chain)
 {
     struct l4_server *l4 = ARENA_NEW(g->c->scratch, struct l4_server);
     *l4 = (struct l4_server){.gateway = object,
                              .server = server->server,
                              .index = server->index,
                              .listener = server->port->listener,
+                             .chain = chain,
                              .owner = &server->port->owner};
+    if (chain)
+        l4->owner = ARENA_NEW(g->c->scratch, struct l4_owner);
     server->l4 = l4;
+}
+
+static void open_tls(struct gateways *g, const struct object *object, struct server *server)
+{
+    struct compiler *c = g->c;
+    struct builder_listener *listener = server->port->listener;
+    if (l4_is_passthrough(server->server)) {
+        open_l4(g, object, server, NULL);
+    } else if (server->server->protocol == GATEWAY_TLS) {
+        open_l4(g, object, server, gateway_tls_chain(c, object, server->index, listener, NULL));
+    } else {
+        server->hosts = add_host_set(g, builder_hosts(c->builder));
+        gateway_tls_chain(c, object, server->index, listener, server->hosts->to);
+    }
 }
 
 static void open_server(struct gateways *g, const struct object *object, struct server *server)
@@ -281,8 +317,17 @@ static void open_server(struct gateways *g, const struct object *object, struct 
     if (!port || (kind == LISTENER_TLS && !claim_names(g->c, object, port, server)))
         return;
     server->port = port;
-    if (kind != LISTENER_HTTP)
-        open_l4(g, object, server);
+    switch (kind) {
+    case LISTENER_HTTP:
+        server->hosts = port->hosts;
+        break;
+    case LISTENER_TCP:
+        open_l4(g, object, server, NULL);
+        break;
+    case LISTENER_TLS:
+        open_tls(g, object, server);
+        break;
+    }
 }
 
 static void add_server(struct gateways *g, struct gateway_entry *entry, uint32_t index)
@@ -298,16 +343,16 @@ static void add_server(struct gateways *g, struct gateway_entry *entry, uint32_t
     open_server(g, entry->object, server);
     for (uint32_t i = 0; i < from->hosts.n; i++)
         add_host(c, entry, server, text_str(from->hosts.items[i]));
-    if (!server->port || server->l4 || !redirects(from))
+    if (!server->hosts || !redirects(from))
         return;
     for (struct server_host *host = entry->all; host; host = host->next) {
         if (host->server == server)
-            find_vhost(c, server->port, host->name)->redirect_origin =
+            find_vhost(c, server->hosts, host->name)->redirect_origin =
                 origin_of(c, entry->object, from->line, from->col);
     }
     for (struct server_host *host = entry->wild; host; host = host->next) {
         if (host->server == server)
-            find_vhost(c, server->port, host->name)->redirect_origin =
+            find_vhost(c, server->hosts, host->name)->redirect_origin =
                 origin_of(c, entry->object, from->line, from->col);
     }
 }
@@ -391,11 +436,11 @@ static bool names_gateways(const struct vs_prepared *prepared)
     return false;
 }
 
-static void add_binding(struct bind_context *b, struct open_port *port, struct str name)
+static void add_binding(struct bind_context *b, const struct server *server, struct str name)
 {
     struct compiler *c = b->g->c;
-    struct virtual_host *vhost = find_vhost(c, port, name);
-    struct vs_routes *routes = routes_for(b, port->port);
+    struct virtual_host *vhost = find_vhost(c, server->hosts, name);
+    struct vs_routes *routes = routes_for(b, server->port->port);
     // VirtualServices come one after the other, so the same one can only be the last. Through a
     // second Gateway its routes are the same unless blocks name their Gateway.
     if (vhost->last && vhost->last->prepared == b->prepared &&
@@ -432,9 +477,9 @@ static void try_host(struct bind_context *b, struct str wanted, struct server_ho
         return;
     }
     b->prepared->has_http_server = true;
-    add_binding(b, host->server->port, name);
+    add_binding(b, host->server, name);
     if (redirects(host->server->server)) {
-        struct virtual_host *vhost = find_vhost(b->g->c, host->server->port, name);
+        struct virtual_host *vhost = find_vhost(b->g->c, host->server->hosts, name);
         vhost->redirect_origin = origin_of(b->g->c, b->entry->object, host->server->server->line,
                                            host->server->server->col);
     }
@@ -629,18 +674,15 @@ void gateway_vhost_emit(struct compiler *c, const struct virtual_host *vhost,
     }
 }
 
-static void emit_port(struct gateways *g, const struct open_port *port)
+static void emit_hosts(struct gateways *g, const struct host_set *hosts)
 {
     struct compiler *c = g->c;
-    struct address ingress = listen_address(c, &c->options->bind, c->options->http_port);
-    bool is_shared = port->port == c->options->http_port && address_equal(&port->bind, &ingress);
     struct str name;
     void *value = NULL;
-    for (size_t i = 0; map_next(port->vhosts, &i, &name, &value);) {
+    for (size_t i = 0; map_next(hosts->vhosts, &i, &name, &value);) {
         const struct virtual_host *vhost = value;
-        gateway_vhost_emit(
-            c, vhost, builder_vhost(builder_listener_hosts(port->listener), vhost->name, false));
-        if (is_shared && vhost->first)
+        gateway_vhost_emit(c, vhost, builder_vhost(hosts->to, vhost->name, false));
+        if (hosts->is_shared && vhost->first)
             map_put(c->gateway_hosts, vhost->name, value);
     }
 }
@@ -663,6 +705,7 @@ void gateways_compile(struct compiler *c)
 {
     struct gateways g = {.c = c, .entries = map_create()};
     g.ports_end = &g.ports;
+    g.host_sets_end = &g.host_sets;
     find_fronts(&g);
     size_t n = 0;
     const struct object *const *all = store_all(c->store, KIND_GATEWAY, &n);
@@ -670,12 +713,12 @@ void gateways_compile(struct compiler *c)
         add_gateway(&g, all[i]);
     bind_all(&g);
     vs_report_unused_delegates(c);
-    for (struct open_port *port = g.ports; port; port = port->next) {
-        if (port->kind == LISTENER_HTTP)
-            emit_port(&g, port);
-        map_destroy(port->vhosts);
-        map_destroy(port->names);
+    for (struct host_set *hosts = g.host_sets; hosts; hosts = hosts->next) {
+        emit_hosts(&g, hosts);
+        map_destroy(hosts->vhosts);
     }
+    for (struct open_port *port = g.ports; port; port = port->next)
+        map_destroy(port->names);
     struct str name;
     void *value = NULL;
     for (size_t i = 0; map_next(g.entries, &i, &name, &value);) {

@@ -25,8 +25,8 @@ struct vs_prepared {
     const struct object *object;
     struct vs_binding *bindings;    // Gateways and ports that routes have been made for
     struct vs_binding *l4_bindings; // the same of tls[] and tcp[]
-    // Which lists some server has use for; `is_elsewhere`: one of them is not served, which has been
-    // said.
+    // Which lists some server has use for; `is_elsewhere`: one of them is not served, which has
+    // been said.
     bool has_http_server, has_tls_server, has_tcp_server, is_elsewhere;
     struct vs_rule *rules;
     uint32_t n_rules;

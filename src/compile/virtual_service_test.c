@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Gateways and VirtualServices: binding, merging, order, matches, and what the actions do, on
 // compiled snapshots.
+#include "compile/certificate_fixture.h"
 #include "compile/fixture.h"
 
 #define SERVICES                                                                                   \
@@ -437,6 +438,83 @@ static void test_virtual_services_go_before_an_ingress_on_a_shared_host(void **s
     world_fini(&world);
 }
 
+#define HTTPS_GATEWAY(servers)                                                                     \
+    "---\napiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: gw}\nspec:\n"        \
+    "  servers:\n" servers
+#define HTTPS_SERVER(name, hosts, tls)                                                             \
+    "  - {port: {number: 443, name: " name ", protocol: HTTPS}, hosts: [" hosts "], tls: {" tls    \
+    "}}\n"
+#define ANSWERS(name, host, status)                                                                \
+    "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: " name "}\n"  \
+    "spec: {hosts: ['" host "'], gateways: [gw], http: [{directResponse: {status: " status         \
+    "}}]}\n"
+
+static void test_an_https_server_has_hosts_of_its_own(void **state)
+{
+    (void)state;
+    struct world world;
+    load(&world,
+         HTTPS_GATEWAY(
+             HTTPS_SERVER("a", "shop.example.com, '*.shop.example.com'",
+                          "mode: SIMPLE, credentialName: shop")
+                 HTTPS_SERVER("b", "other.example.com", "mode: MUTUAL, credentialName: shop"))
+             ANSWERS("shop", "shop.example.com", "201") ANSWERS("other", "other.example.com", "202")
+                 ANSWERS("all", "*", "203") SHOP_SECRET("shop", "istio-system", "")
+                     SHOP_SECRET("shop-cacert", "istio-system", "    cacert: |\n" SHOP_CRT));
+    EXPECT(&world, 443, {"shop.example.com", "/", "=201"}, {"a.shop.example.com", "/", "=203"},
+           {"other.example.com", "/", "=202"}, {"unknown.example.com", "/", "closed"});
+    world.sni = "other.example.com"; // the name chooses the server, and Host must be one of its own
+    EXPECT(&world, 443, {"shop.example.com", "/", "404"}, {"other.example.com", "/", "=202"});
+    const struct listener *listener = world_listener(&world, 443);
+    const struct filter_chain *shop =
+        host_table_find(listener->sni, STR("a.b.shop.example.com"))->chain;
+    assert_true(str_is(shop->name, "https.443.a.gw.default"));
+    assert_non_null(shop->tls);
+    assert_false(tls_context_asks_client(shop->tls));
+    assert_int_equal(shop->client_cert_forward, CLIENT_CERT_SANITIZE);
+    assert_int_equal(shop->n_certificates, 1);
+    assert_true(str_is(shop->certificates[0].source, "Secret istio-system/shop"));
+    const struct filter_chain *other =
+        host_table_find(listener->sni, STR("other.example.com"))->chain;
+    assert_true(tls_context_asks_client(other->tls));
+    assert_int_equal(other->client_cert_forward, CLIENT_CERT_SET);
+    assert_int_equal(world_count(&world, DIAG_CERTIFICATE_HOST), 1);
+    world_fini(&world);
+}
+
+static void test_contexts_outlive_a_change_that_leaves_them_alone(void **state)
+{
+    (void)state;
+    struct world world;
+    load(&world,
+         HTTPS_GATEWAY(HTTPS_SERVER("a", "shop.example.com", "mode: SIMPLE, credentialName: shop"))
+             ANSWERS("shop", "shop.example.com", "201") SHOP_SECRET("shop", "istio-system", ""));
+    struct snapshot *first = world.snapshot;
+    world.snapshot = NULL;
+    world_compile(&world);
+    assert_ptr_equal(first->listeners[0].sni_names[0]->chain->tls,
+                     world.snapshot->listeners[0].sni_names[0]->chain->tls);
+    snapshot_destroy(first);
+    world_fini(&world);
+}
+
+static void test_a_broken_certificate_harms_its_hosts_alone(void **state)
+{
+    (void)state;
+    struct world world;
+    load(&world, HTTPS_GATEWAY(
+                     HTTPS_SERVER("a", "shop.example.com", "mode: SIMPLE, credentialName: shop")
+                         HTTPS_SERVER("b", "lost.example.com", "mode: SIMPLE, credentialName: lost")
+                             HTTPS_SERVER("c", "'*'", "mode: SIMPLE, credentialName: shop"))
+                     ANSWERS("all", "*", "201") SHOP_SECRET("shop", "istio-system", ""));
+    // Not the server of all names either, which would show another's certificate.
+    EXPECT(&world, 443, {"shop.example.com", "/", "=201"}, {"lost.example.com", "/", "closed"},
+           {"any.example.com", "/", "=201"});
+    assert_int_equal(world_count(&world, DIAG_SECRET_MISSING), 1);
+    assert_int_equal(diags_count(world.diags), 1);
+    world_fini(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -456,6 +534,9 @@ int main(void)
         cmocka_unit_test(test_route_names_join_rule_and_match),
         cmocka_unit_test(test_a_delegate_is_merged_with_the_rule_that_names_it),
         cmocka_unit_test(test_virtual_services_go_before_an_ingress_on_a_shared_host),
+        cmocka_unit_test(test_an_https_server_has_hosts_of_its_own),
+        cmocka_unit_test(test_contexts_outlive_a_change_that_leaves_them_alone),
+        cmocka_unit_test(test_a_broken_certificate_harms_its_hosts_alone),
     };
     return cmocka_run_group_tests_name("compile-virtual-service", tests, NULL, NULL);
 }

@@ -75,6 +75,82 @@ static const struct word mode_words[] = {
     {"OPTIONAL_MUTUAL", TLS_OPTIONAL_MUTUAL},
     {NULL, 0},
 };
+static const struct word version_words[] = {
+    {"TLS_AUTO", TLS_PROTOCOL_AUTO},
+    {"TLSV1_0", TLSV1_0},
+    {"TLSV1_1", TLSV1_1},
+    {"TLSV1_2", TLSV1_2},
+    {"TLSV1_3", TLSV1_3},
+    {NULL, 0},
+};
+
+// Those that Istio takes.
+static const char *const cipher_suites[] = {
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+    "ECDHE-ECDSA-AES128-SHA",
+    "ECDHE-RSA-AES128-SHA",
+    "ECDHE-ECDSA-AES256-SHA",
+    "ECDHE-RSA-AES256-SHA",
+    "AES128-GCM-SHA256",
+    "AES256-GCM-SHA384",
+    "AES128-SHA",
+    "AES256-SHA",
+    "DES-CBC3-SHA",
+};
+enum { CIPHER_SUITES = sizeof(cipher_suites) / sizeof(cipher_suites[0]) };
+
+bool cipher_suite_is_known(struct str name)
+{
+    for (size_t i = 0; i < CIPHER_SUITES; i++) {
+        if (str_is(name, cipher_suites[i]))
+            return true;
+    }
+    return false;
+}
+
+static void check_cipher_suite(struct reader *reader, const struct field *field, const void *value)
+{
+    const struct text *text = value;
+    if (cipher_suite_is_known(text_str(*text)))
+        return;
+    struct str names[CIPHER_SUITES];
+    for (size_t i = 0; i < CIPHER_SUITES; i++)
+        names[i] = str_of(cipher_suites[i]);
+    struct str nearest = diag_nearest(text_str(*text), names, CIPHER_SUITES);
+    char hint[80];
+    snprintf(hint, sizeof(hint), "did you mean \"%.*s\"?", STR_ARG(nearest));
+    report(reader, DIAG_CIPHER_SUITE, text->line, text->col, nearest.len ? hint : NULL,
+           "ignoring invalid cipher suites: \"%.*s\"", STR_ARG(str_upto(text_str(*text), 80)));
+}
+
+static const struct field certificate_fields[] = {
+    {.key = "serverCertificate",
+     .type = FIELD_TEXT,
+     .flags = FIELD_REQUIRED | FIELD_NOT_EMPTY,
+     AT(struct gateway_files, certificate),
+     .doc = "File with the certificate (PEM)."},
+    {.key = "privateKey",
+     .type = FIELD_TEXT,
+     .flags = FIELD_REQUIRED | FIELD_NOT_EMPTY,
+     AT(struct gateway_files, key),
+     .doc = "File with its key (PEM)."},
+    {.key = "caCertificates",
+     .type = FIELD_TEXT,
+     AT(struct gateway_files, ca),
+     .doc = "File with the authorities of client certificates (PEM)."},
+};
+static const struct table certificate_table = {
+    .name = "ServerTLSSettings_TLSCertificate",
+    TABLE_FIELDS(certificate_fields),
+    .bytes = sizeof(struct gateway_files),
+    .has_place = HAS(struct gateway_files, line),
+};
+
 static const struct field tls_fields[] = {
     {.key = "mode",
      .type = FIELD_WORD,
@@ -88,20 +164,69 @@ static const struct field tls_fields[] = {
     {.key = "credentialName",
      .type = FIELD_TEXT,
      AT(struct gateway_server, credential_name),
-     .doc = "Secret with certificate and key, in the gateway's namespace."},
-    NOT_SERVED("credentialNames", NULL, "Up to two Secrets with certificates and keys."),
-    NOT_SERVED("serverCertificate", NULL, "File with the certificate."),
-    NOT_SERVED("privateKey", NULL, "File with the key."),
-    NOT_SERVED("caCertificates", NULL, "File with the authorities of client certificates."),
-    NOT_SERVED("caCrl", NULL, "File with revoked client certificates."),
-    NOT_SERVED("caCertCredentialName", NULL, "Secret with the authorities of client certificates."),
-    NOT_SERVED("tlsCertificates", NULL, "Up to two pairs of files with certificate and key."),
-    NOT_SERVED("subjectAltNames", NULL, "Names that a client certificate may carry."),
-    NOT_SERVED("verifyCertificateSpki", NULL, "Hashes of keys that a client certificate may have."),
-    NOT_SERVED("verifyCertificateHash", NULL, "Hashes of client certificates that are let in."),
-    NOT_SERVED("minProtocolVersion", "TLS_AUTO", "Oldest version of TLS."),
-    NOT_SERVED("maxProtocolVersion", "TLS_AUTO", "Newest version of TLS."),
-    NOT_SERVED("cipherSuites", NULL, "Ciphers on offer."),
+     .doc = "Secret with certificate and key, in the gateway's namespace (option `--namespace`). "
+            "Client certificates are verified with its `ca.crt` or with the Secret "
+            "`<name>-cacert`."},
+    {.key = "credentialNames",
+     .type = FIELD_TEXTS,
+     AT(struct gateway_server, credential_names),
+     .doc = "Up to two such Secrets, with keys of different types (RSA and ECDSA)."},
+    {.key = "serverCertificate",
+     .type = FIELD_TEXT,
+     AT(struct gateway_server, files.certificate),
+     .doc = "File with the certificate, and behind it those that lead to its authority (PEM)."},
+    {.key = "privateKey",
+     .type = FIELD_TEXT,
+     AT(struct gateway_server, files.key),
+     .doc = "File with its key (PEM, not encrypted)."},
+    {.key = "caCertificates",
+     .type = FIELD_TEXT,
+     AT(struct gateway_server, files.ca),
+     .doc = "File with the authorities of client certificates (PEM)."},
+    {.key = "caCrl",
+     .type = FIELD_TEXT,
+     AT(struct gateway_server, ca_crl),
+     .doc = "File with lists of revoked client certificates (PEM)."},
+    {.key = "caCertCredentialName",
+     .type = FIELD_TEXT,
+     AT(struct gateway_server, ca_credential_name),
+     .doc = "Secret with the authorities of client certificates, instead of those that "
+            "`credentialName` leads to."},
+    {.key = "tlsCertificates",
+     .type = FIELD_LIST,
+     LIST_AT(struct gateway_server, certificates, n_certificates),
+     .table = &certificate_table,
+     .doc = "Up to two pairs of files, with keys of different types (RSA and ECDSA)."},
+    {.key = "subjectAltNames",
+     .type = FIELD_TEXTS,
+     AT(struct gateway_server, subject_alt_names),
+     .doc = "Names of which a client certificate must carry one."},
+    {.key = "verifyCertificateSpki",
+     .type = FIELD_TEXTS,
+     AT(struct gateway_server, spki_hashes),
+     .doc = "SHA-256 of the public keys (SubjectPublicKeyInfo) that client certificates may have, "
+            "in base64."},
+    {.key = "verifyCertificateHash",
+     .type = FIELD_TEXTS,
+     AT(struct gateway_server, certificate_hashes),
+     .doc = "SHA-256 of the client certificates that are let in, in hex."},
+    {.key = "minProtocolVersion",
+     .type = FIELD_WORD,
+     AT(struct gateway_server, version_min),
+     .words = version_words,
+     .doc = "Oldest version of TLS; TLSV1_2 by default."},
+    {.key = "maxProtocolVersion",
+     .type = FIELD_WORD,
+     AT(struct gateway_server, version_max),
+     .words = version_words,
+     .doc = "Newest version of TLS; TLSV1_3 by default."},
+    {.key = "cipherSuites",
+     .type = FIELD_TEXTS,
+     AT(struct gateway_server, cipher_suites),
+     .check = check_cipher_suite,
+     .doc =
+         "Ciphers on offer up to TLS 1.2, by their names in OpenSSL; what Istio does not know is "
+         "left out, which is reported."},
 };
 
 static bool has_any(const struct node *node, const char *const *keys)
@@ -111,6 +236,16 @@ static bool has_any(const struct node *node, const char *const *keys)
             return true;
     }
     return false;
+}
+
+// Istio: one for each type of key.
+static void check_count(struct reader *reader, const struct node *tls, const char *key)
+{
+    const struct node *list = field_node(tls, key);
+    if (!list || list->type != NODE_LIST || (list->list.n_items >= 1 && list->list.n_items <= 2))
+        return;
+    report_at(reader, key, DIAG_FIELD_VALUE, list->line, list->col, NULL,
+              list->list.n_items == 0 ? "must not be empty" : "takes two at most");
 }
 
 static void check_certificates(struct reader *reader, const struct node *node, const char *mode)
@@ -124,6 +259,8 @@ static void check_certificates(struct reader *reader, const struct node *node, c
         report(reader, DIAG_FIELD_CONFLICT, node->line, node->col, NULL,
                "only one of credential_name, credential_names, server_certificate/private_key, "
                "tls_certificates should be specified");
+    check_count(reader, node, "credentialNames");
+    check_count(reader, node, "tlsCertificates");
     if (has_credential || has_certificates)
         return;
     if (!field_node(node, "serverCertificate"))
@@ -138,6 +275,21 @@ static void check_certificates(struct reader *reader, const struct node *node, c
                "%s TLS requires a client CA bundle", mode);
 }
 
+static void check_repeated_ciphers(struct reader *reader, const struct texts *suites)
+{
+    for (uint32_t i = 1; i < suites->n; i++) {
+        for (uint32_t k = 0; k < i; k++) {
+            const struct text *suite = &suites->items[i];
+            if (!str_equal(text_str(*suite), text_str(suites->items[k])))
+                continue;
+            report_at(reader, "cipherSuites", DIAG_CIPHER_SUITE, suite->line, suite->col, NULL,
+                      "ignoring duplicate cipher suites: \"%.*s\"",
+                      STR_ARG(str_upto(text_str(*suite), 80)));
+            break;
+        }
+    }
+}
+
 static void check_mode(struct reader *reader, const struct node *node,
                        const struct gateway_server *server)
 {
@@ -148,6 +300,7 @@ static void check_mode(struct reader *reader, const struct node *node,
                                             "caCertificates",
                                             "tlsCertificates",
                                             NULL};
+    check_repeated_ciphers(reader, &server->cipher_suites);
     switch (server->tls_mode) {
     case TLS_SIMPLE:
     case TLS_MUTUAL:
@@ -168,6 +321,7 @@ static void check_mode(struct reader *reader, const struct node *node,
 static const struct table tls_table = {
     .name = "ServerTLSSettings",
     TABLE_FIELDS(tls_fields),
+    .has_place = HAS(struct gateway_server, tls_line),
     .has_is_set = HAS(struct gateway_server, has_tls),
 };
 

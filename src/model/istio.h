@@ -13,6 +13,11 @@ enum tls_mode {
     TLS_PASSTHROUGH, TLS_SIMPLE, TLS_MUTUAL, TLS_AUTO_PASSTHROUGH, TLS_ISTIO_MUTUAL,
     TLS_OPTIONAL_MUTUAL
 };
+enum tls_protocol { TLS_PROTOCOL_AUTO, TLSV1_0, TLSV1_1, TLSV1_2, TLSV1_3 };
+struct gateway_files { // paths
+    struct text certificate, key, ca;
+    uint32_t line, col;
+};
 struct gateway_server {
     struct number port;
     struct text port_name, protocol_text;
@@ -22,10 +27,19 @@ struct gateway_server {
     bool has_tls;
     enum tls_mode tls_mode;
     struct flag https_redirect;
-    struct text credential_name;
+    struct text credential_name, ca_credential_name;
+    struct texts credential_names;
+    struct gateway_files files; // serverCertificate, privateKey, caCertificates
+    struct text ca_crl;
+    struct gateway_files *certificates; // tlsCertificates
+    uint32_t n_certificates;
+    struct texts subject_alt_names, spki_hashes, certificate_hashes, cipher_suites;
+    enum tls_protocol version_min, version_max;
+    uint32_t tls_line, tls_col;
     uint32_t line, col;
     bool is_invalid;
 };
+bool cipher_suite_is_known(struct str name); // to Istio; others are left out
 struct gateway {
     struct text_map selector;
     struct gateway_server *servers;

@@ -86,12 +86,29 @@ static void test_tls_belongs_to_tls_protocols(void **state)
     expect_messages(SERVER("HTTPS", ", tls: {mode: SIMPLE, credentialName: c, httpsRedirect: true, "
                                     "minProtocolVersion: TLSV1_3}"),
                     "field-no-effect spec.servers[0].tls.httpsRedirect: tls.httpsRedirect should "
-                    "only be used with http servers\n"
-                    "field-not-served spec.servers[0].tls.minProtocolVersion: is not served yet: "
-                    "Oldest version of TLS.\n");
-    struct decoded decoded = decode(SERVER(
-        "HTTPS", ", tls: {mode: SIMPLE, credentialName: c, tlsCertificates: [{privateKey: k}]}"));
-    assert_true(str_is(diags_get(decoded.diags, 1)->message,
+                    "only be used with http servers\n");
+    expect_messages(SERVER("HTTPS", ", tls: {mode: SIMPLE, credentialNames: [a, b, c]}"),
+                    "field-value spec.servers[0].tls.credentialNames: takes two at most\n");
+    expect_messages(SERVER("HTTPS", ", tls: {mode: SIMPLE, tlsCertificates: []}"),
+                    "field-value spec.servers[0].tls.tlsCertificates: must not be empty\n");
+    expect_messages(SERVER("HTTPS", ", tls: {mode: SIMPLE, tlsCertificates: [{privateKey: k}]}"),
+                    "field-required spec.servers[0].tls.tlsCertificates[0].serverCertificate: is "
+                    "required\n");
+    expect_messages(SERVER("HTTPS", ", tls: {mode: SIMPLE, credentialName: c, cipherSuites: "
+                                    "[AES128-SHA, AES128-SHA, RC4]}"),
+                    "cipher-suite spec.servers[0].tls.cipherSuites: ignoring duplicate cipher "
+                    "suites: \"AES128-SHA\"\n"
+                    "cipher-suite spec.servers[0].tls.cipherSuites[2]: ignoring invalid cipher "
+                    "suites: \"RC4\"\n");
+    expect_messages(
+        SERVER("HTTPS", ", tls: {mode: SIMPLE, credentialName: c, minProtocolVersion: "
+                        "TLSV2}"),
+        "field-value spec.servers[0].tls.minProtocolVersion: \"TLSV2\" is not TLS_AUTO, "
+        "TLSV1_0, TLSV1_1, TLSV1_2 or TLSV1_3\n");
+    struct decoded decoded =
+        decode(SERVER("HTTPS", ", tls: {mode: SIMPLE, credentialName: c, tlsCertificates: "
+                               "[{serverCertificate: c, privateKey: k}]}"));
+    assert_true(str_is(diags_get(decoded.diags, 0)->message,
                        "only one of credential_name, credential_names, "
                        "server_certificate/private_key, tls_certificates should be specified"));
     decoded_fini(&decoded);

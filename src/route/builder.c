@@ -23,9 +23,12 @@ void builder_destroy(struct snapshot_builder *builder)
 {
     if (!builder)
         return;
-    for (uint32_t i = 0; i < builder->regexes.n; i++)
-        registry_release_regex(builder->registry, builder->regexes.items[i]);
-    free(builder->regexes.items);
+    for (int kind = 0; kind < SHARED_KIND_COUNT; kind++) {
+        struct holds *holds = &builder->holds[kind];
+        for (uint32_t i = 0; i < holds->n; i++)
+            registry_release_shared(builder->registry, (enum shared_kind)kind, holds->items[i]);
+        free(holds->items);
+    }
     for (struct builder_hosts *hosts = builder->hosts; hosts; hosts = hosts->next) {
         map_destroy(hosts->vhosts[0]);
         map_destroy(hosts->vhosts[1]);
@@ -290,6 +293,19 @@ struct route *builder_add_route(struct builder_vhost *vhost, const struct route 
     return copy;
 }
 
+// ---- what snapshots share ----
+
+static void keep_hold(struct snapshot_builder *builder, enum shared_kind kind, uint32_t hold)
+{
+    struct holds *holds = &builder->holds[kind];
+    if (holds->n == holds->cap) {
+        holds->cap = holds->cap ? holds->cap * 2 : 16;
+        holds->items = realloc(holds->items, holds->cap * sizeof(*holds->items));
+        CHECK(holds->items);
+    }
+    holds->items[holds->n++] = hold;
+}
+
 const struct regex *builder_regex(struct snapshot_builder *builder, struct str pattern,
                                   unsigned flags, char *reterr_message, size_t reterr_size,
                                   size_t *reterr_offset)
@@ -297,14 +313,47 @@ const struct regex *builder_regex(struct snapshot_builder *builder, struct str p
     uint32_t hold;
     const struct regex *regex = registry_acquire_regex(builder->registry, pattern, flags, &hold,
                                                        reterr_message, reterr_size, reterr_offset);
-    if (!regex)
-        return NULL;
-    struct regex_holds *holds = &builder->regexes;
-    if (holds->n == holds->cap) {
-        holds->cap = holds->cap ? holds->cap * 2 : 16;
-        holds->items = realloc(holds->items, holds->cap * sizeof(*holds->items));
-        CHECK(holds->items);
-    }
-    holds->items[holds->n++] = hold;
+    if (regex)
+        keep_hold(builder, SHARED_REGEX, hold);
     return regex;
+}
+
+struct tls_context *builder_tls_server(struct snapshot_builder *builder,
+                                       const struct tls_server_config *config,
+                                       struct tls_error *reterr)
+{
+    uint32_t hold;
+    struct tls_context *context =
+        registry_acquire_tls_server(builder->registry, config, &hold, reterr);
+    if (context)
+        keep_hold(builder, SHARED_TLS, hold);
+    return context;
+}
+
+struct tls_context *builder_tls_client(struct snapshot_builder *builder,
+                                       const struct tls_client_config *config,
+                                       struct tls_error *reterr)
+{
+    uint32_t hold;
+    struct tls_context *context =
+        registry_acquire_tls_client(builder->registry, config, &hold, reterr);
+    if (context)
+        keep_hold(builder, SHARED_TLS, hold);
+    return context;
+}
+
+const struct certificate_look *builder_certificate(struct snapshot_builder *builder, struct str pem,
+                                                   struct str host)
+{
+    uint32_t hold;
+    const struct certificate_look *look =
+        registry_acquire_certificate(builder->registry, pem, host, &hold);
+    keep_hold(builder, SHARED_CERTIFICATE, hold);
+    return look;
+}
+
+void builder_self_signed(struct snapshot_builder *builder, struct str *ret_certificate,
+                         struct str *ret_key)
+{
+    registry_self_signed(builder->registry, ret_certificate, ret_key);
 }

@@ -61,6 +61,15 @@ struct tls_context *builder_tls_client(struct snapshot_builder *builder,
                                        const struct tls_client_config *config,
                                        struct tls_error *reterr);
 
+// What a certificate says, and whether it is for `host` (empty: not asked). Cheap when an older
+// snapshot has asked the same. Lives as long as the snapshot.
+const struct certificate_look *builder_certificate(struct snapshot_builder *builder, struct str pem,
+                                                   struct str host);
+
+// A certificate of our own making for hosts that have none; as long as the registry.
+void builder_self_signed(struct snapshot_builder *builder, struct str *ret_certificate,
+                         struct str *ret_key);
+
 struct builder_vhost;
 // `name`: lower case; exact, "*.x", or "*". is_one_label: an Ingress wildcard, kept apart from one
 // that takes any depth (the narrower is tried first).

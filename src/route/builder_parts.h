@@ -5,9 +5,9 @@
 #include "base/map.h"
 #include "route/builder.h"
 
-struct regex_holds { // snapshot.released
+struct holds { // on what the registry shares; snapshot.released is one for each kind
     uint32_t n, cap;
-    uint32_t *items; // of registry_acquire_regex
+    uint32_t *items;
 };
 
 struct added_endpoint {
@@ -75,7 +75,7 @@ struct snapshot_builder {
     struct builder_hosts *hosts; // all that were made
     struct cluster_cell *cells;  // free ones of the newest slab
     uint32_t n_cells, next_slab;
-    struct regex_holds regexes; // heap until sealed
+    struct holds holds[SHARED_KIND_COUNT]; // heap until sealed
 };
 
 // Bytes that are equal for equal addresses; in `out`.

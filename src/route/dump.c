@@ -6,8 +6,10 @@
 #include "base/map.h"
 #include "route/balance.h"
 #include "route/match/match_types.h"
+#include "tls/tls.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 struct dump {
     struct buf *out;
@@ -454,6 +456,39 @@ static void dump_chain_hosts(struct dump *dump, const struct filter_chain *chain
     dump_hosts(dump, chain->hosts);
 }
 
+static const char *const client_auth_words[] = {
+    [TLS_CLIENT_NONE] = "none",
+    [TLS_CLIENT_OPTIONAL] = "optional",
+    [TLS_CLIENT_OPTIONAL_NO_CA] = "optional_no_ca",
+    [TLS_CLIENT_REQUIRED] = "required",
+};
+
+static void put_day(struct dump *dump, const char *key, int64_t seconds)
+{
+    struct tm tm;
+    time_t time = (time_t)seconds;
+    char text[32];
+    size_t len = gmtime_r(&time, &tm) ? strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm) : 0;
+    put_word(dump, key, (struct str){text, len});
+}
+
+static void dump_certificates(struct dump *dump, const struct filter_chain *chain)
+{
+    if (chain->n_certificates == 0)
+        return;
+    begin_list(dump, "certificates");
+    for (uint16_t i = 0; i < chain->n_certificates; i++) {
+        const struct certificate *certificate = &chain->certificates[i];
+        begin_item(dump, "certificate", "source", certificate->source);
+        put_text(dump, "subject", certificate->subject);
+        put_word(dump, "key", certificate->key_type);
+        put_day(dump, "not_before", certificate->not_before_s);
+        put_day(dump, "not_after", certificate->not_after_s);
+        end_item(dump);
+    }
+    end_list(dump);
+}
+
 static void dump_chain(struct dump *dump, const struct listener *listener,
                        struct chain_names *names, uint32_t first)
 {
@@ -461,7 +496,12 @@ static void dump_chain(struct dump *dump, const struct listener *listener,
     begin_item(dump, "chain", "name", chain->name);
     put_word_if(dump, "from", chain->origin);
     dump_chain_names(dump, listener, names, first);
-    put_flag_if(dump, "tls_passes_through", chain->tls == NULL);
+    bool is_tcp = !chain->is_http && chain->tcp.n > 0;
+    put_flag_if(dump, "tls_passes_through", !chain->tls && is_tcp);
+    put_flag_if(dump, "closes", !chain->is_http && !is_tcp);
+    dump_certificates(dump, chain);
+    if (chain->client_auth != TLS_CLIENT_NONE)
+        put_word(dump, "client_certificate", str_of(client_auth_words[chain->client_auth]));
     put_flag_if(dump, "strict_host", chain->is_strict);
     put_flag_if(dump, "client_cert_to_upstream", chain->client_cert_forward == CLIENT_CERT_SET);
     put_flag_if(dump, "ssl_client_headers", chain->passes_ingress_cert);

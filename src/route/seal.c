@@ -381,6 +381,19 @@ static const uint64_t *keep_identities(struct arena *arena, struct identities *i
     return kept;
 }
 
+// What the builder held is the snapshot's from here on.
+static struct holds *keep_holds(struct seal *seal)
+{
+    struct holds *kept = ARENA_ARRAY(seal->arena, struct holds, SHARED_KIND_COUNT);
+    for (int kind = 0; kind < SHARED_KIND_COUNT; kind++) {
+        struct holds *from = &seal->builder->holds[kind];
+        kept[kind].n = from->n;
+        kept[kind].items = arena_copy(seal->arena, from->items, from->n * sizeof(*from->items));
+        from->n = 0;
+    }
+    return kept;
+}
+
 struct snapshot *builder_seal(struct snapshot_builder **taken, uint64_t generation)
 {
     struct snapshot_builder *builder = *taken;
@@ -403,14 +416,10 @@ struct snapshot *builder_seal(struct snapshot_builder **taken, uint64_t generati
     snapshot->endpoint_identity = keep_identities(seal.arena, &seal.endpoint_identities);
     snapshot->arena = seal.arena;
     snapshot->registry = seal.registry;
-    struct regex_holds *holds = ARENA_NEW(seal.arena, struct regex_holds);
-    *holds = builder->regexes;
-    holds->items = arena_copy(seal.arena, holds->items, holds->n * sizeof(*holds->items));
-    snapshot->released = holds;
+    snapshot->released = keep_holds(&seal);
     arena_trim(seal.arena);
 
-    builder->regexes.n = 0; // the snapshot's now, as is the arena
-    builder->arena = NULL;
+    builder->arena = NULL; // the snapshot's now
     builder_destroy(builder);
     return snapshot;
 }

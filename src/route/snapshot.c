@@ -23,8 +23,10 @@ void snapshot_destroy(struct snapshot *snapshot)
         for (uint32_t k = 0; k < cluster->n_endpoints; k++)
             registry_release_slot(registry, SLOT_ENDPOINT, cluster->endpoints[k].slot);
     }
-    const struct regex_holds *holds = snapshot->released;
-    for (uint32_t i = 0; i < holds->n; i++)
-        registry_release_regex(registry, holds->items[i]);
+    const struct holds *holds = snapshot->released;
+    for (int kind = 0; kind < SHARED_KIND_COUNT; kind++) {
+        for (uint32_t i = 0; i < holds[kind].n; i++)
+            registry_release_shared(registry, (enum shared_kind)kind, holds[kind].items[i]);
+    }
     arena_destroy(snapshot->arena); // the snapshot lies in it
 }

@@ -94,7 +94,7 @@ struct header_op {
     enum header_op_kind { HEADER_SET, HEADER_ADD, HEADER_REMOVE } kind;
     struct str name;            // lower case
     const struct format *value; // SET, ADD
-    struct str text; // of the value, as written: for the dump
+    struct str text;            // of the value, as written: for the dump
 };
 struct header_ops {
     uint32_t n;
@@ -206,6 +206,13 @@ struct http_hosts {
     uint32_t n_vhosts;
 };
 
+// A certificate in use, for dump and metrics.
+struct certificate {
+    struct str source;                 // "Secret default/shop-tls", "file /etc/certs/tls.crt"
+    struct str subject, key_type;      // "CN=shop.example.com", "RSA 2048"
+    int64_t not_before_s, not_after_s; // wall clock
+};
+
 // Whether x-forwarded-client-cert goes upstream. What comes from outside never does.
 enum client_cert_forward { CLIENT_CERT_SANITIZE, CLIENT_CERT_SET };
 
@@ -214,13 +221,16 @@ enum client_cert_forward { CLIENT_CERT_SANITIZE, CLIENT_CERT_SET };
 struct filter_chain {
     struct str name; // "https.443.https.shop-gateway.default", "ingress shop.example.com"
     bool is_http;
-    bool is_strict; // Host must be a name of this chain, also over HTTP/1 (421 else)
+    bool is_strict;              // Host must be a name of this chain, also over HTTP/1 (421 else)
     uint8_t client_cert_forward; // enum client_cert_forward
     bool passes_ingress_cert;    // ssl-client-* headers of ingress-nginx; see client_cert_pem
     bool client_cert_pem;        // ... with the certificate itself
     struct tls_context *tls;
-    const struct http_hosts *hosts; // HTTP; chains of one listener may share it
-    struct tcp_routes tcp;          // else
+    uint8_t client_auth; // enum tls_client_auth
+    uint16_t n_certificates;
+    const struct certificate *certificates; // in the arena of the snapshot
+    const struct http_hosts *hosts;         // HTTP; chains of one listener may share it
+    struct tcp_routes tcp;                  // else
     struct str origin;
 };
 
@@ -230,9 +240,9 @@ struct listener {
     struct str name; // "http 0.0.0.0:80"
     uint32_t slot;   // of (kind, bind address)
     enum listener_kind kind;
-    bool accepts_proxy;  // a PROXY header is expected in front of everything else
-    struct address bind; // what is really opened (after --bind and --port-map)
-    uint16_t port;       // as named in the manifest
+    bool accepts_proxy;      // a PROXY header is expected in front of everything else
+    struct address bind;     // what is really opened (after --bind and --port-map)
+    uint16_t port;           // as named in the manifest
     struct http_hosts hosts; // HTTP
     struct tcp_routes tcp;   // TCP
     // TLS: by name; "*" is taken by a connection without SNI, too. Entries are struct vhost with
@@ -257,7 +267,7 @@ struct snapshot {
     struct arena *arena;
     struct registry *registry; // holds the slots and regexes until destroyed
     atomic_uint holders;       // workers that still use it (proxy's; 0 until published)
-    void *released;            // registry's bookkeeping
+    void *released;            // builder_parts.h's bookkeeping
 };
 
 const char *listener_kind_word(enum listener_kind kind); // "http", "tcp", "https"

@@ -2,6 +2,7 @@
 #include "base/check.h"
 #include "base/map.h"
 #include "source/claim.h"
+#include "source/text_files.h"
 #include <stdlib.h>
 
 // Changes that a sorted array takes one by one before it is better sorted anew when next asked for.
@@ -27,6 +28,7 @@ struct store {
     struct map *identities[KIND_COUNT]; // by "ns/name"
     struct sorted sorted[KIND_COUNT];
     struct list reporters;
+    struct text_files *files;
     object_check_fn check; // NULL: none
     void *check_arg;
     uint64_t revision, sequence;
@@ -42,6 +44,7 @@ struct store *store_create(void)
     for (int kind = 0; kind < KIND_COUNT; kind++)
         store->identities[kind] = map_create();
     list_init(&store->reporters);
+    store->files = text_files_create();
     return store;
 }
 
@@ -55,7 +58,13 @@ void store_destroy(struct store *store)
         map_destroy(store->identities[kind]);
         free(store->sorted[kind].items);
     }
+    text_files_destroy(store->files);
     free(store);
+}
+
+struct text_files *store_files(const struct store *store)
+{
+    return store->files;
 }
 
 void store_set_checker(struct store *store, object_check_fn check, void *arg)

@@ -27,5 +27,7 @@ enum soundness { OBJECT_SOUND, OBJECT_DOUBTFUL, OBJECT_BROKEN };
 typedef enum soundness (*object_check_fn)(void *arg, const struct object *object,
                                           struct diags *diags);
 void store_set_checker(struct store *store, object_check_fn check, void *arg);
+// Files that objects name by path; compile reads them.
+struct text_files *store_files(const struct store *store);
 // Diagnostics about what was read, of all sources together (the newest reading of each file).
 void store_diags(const struct store *store, struct diags *out);
