@@ -10,8 +10,8 @@ build="gcc libc6-dev meson ninja-build pkg-config
        libssl-dev libnghttp2-dev"
 run="curl python3 python3-httpbin python3-gunicorn"
 test="clang libclang-rt-dev llvm python3-pytest python3-websockets dnsmasq-base
-      prometheus nghttp2-client nghttp2-server openssl python3-trustme python3-cryptography
-      python3-h2 python3-httpx python3-grpcio python3-protobuf testssl.sh"
+      prometheus nghttp2-client nghttp2-server openssl python3-cryptography
+      python3-h2 python3-hpack python3-httpx python3-grpcio testssl.sh"
 bench="nginx libnginx-mod-stream haproxy wrk python3 nghttp2-client openssl"
 fmt="clang-format"
 

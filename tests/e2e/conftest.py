@@ -3,10 +3,23 @@ import subprocess
 
 import pytest
 
+from harness.certificates import Authority
 from harness.client import Client
 from harness.gateway import Gateway, free_port
 from harness.patience import wait_until
 from harness.upstream import Upstream, echo
+
+
+@pytest.fixture(scope="session")
+def authority():
+    """Signs certificates; clients of its contexts trust it alone."""
+    return Authority()
+
+
+@pytest.fixture(scope="session")
+def pair(authority):
+    """The certificate of test.example."""
+    return authority.issue("test.example", "*.test.example")
 
 
 @pytest.fixture

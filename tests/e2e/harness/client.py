@@ -102,13 +102,29 @@ class Stream:
 
 
 class Client(Stream):
-    def __init__(self, port, host="127.0.0.1", timeout=DEADLINE_S, receive_buffer=None):
+    """`tls`: an ssl.SSLContext; `sni`: the name asked for, "" for none; `preamble`: bytes in front of
+    everything (a PROXY header)."""
+
+    def __init__(self, port, host="127.0.0.1", timeout=DEADLINE_S, receive_buffer=None, tls=None,
+                 sni="test.example", session=None, preamble=b""):
         sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         sock.settimeout(timeout)
         sock.connect((host, port))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if preamble:
+            sock.sendall(preamble)
+        self.alpn = None
+        if tls:
+            # A connection that is cut without close_notify is an error, not an end.
+            try:
+                sock = tls.wrap_socket(sock, server_hostname=sni or None, session=session,
+                                       suppress_ragged_eofs=False)
+            except BaseException:
+                sock.close()
+                raise
+            self.alpn = sock.selected_alpn_protocol()
         super().__init__(sock)
 
     def __enter__(self):

@@ -13,6 +13,7 @@ import time
 import urllib.request
 
 from .client import Client
+from .http2 import Client2
 from .patience import DEADLINE_S, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -81,7 +82,7 @@ class Gateway:
     """A running gateway. Use it as a context manager: leaving checks how it ended.
 
     Every port a manifest names is opened on a port that the kernel picks; `port` is the first HTTP
-    listener's, `tcp_ports` the NodePorts'.
+    listener's, `tls_port` the first TLS listener's, `tcp_ports` those of TCP and NodePorts.
     """
 
     def __init__(self, folder, *args, ports=(80,), workers=2, env=None, access_log="-"):
@@ -125,7 +126,9 @@ class Gateway:
         listeners = re.findall(r"(\w+) ([\d.]+|\[[0-9a-f:]+\]):(\d+)", text)
         self.http_ports = [int(port) for kind, _, port in listeners if kind == "http"]
         self.tcp_ports = [int(port) for kind, _, port in listeners if kind == "tcp"]
+        self.tls_ports = [int(port) for kind, _, port in listeners if kind == "tls"]
         self.port = self.http_ports[0] if self.http_ports else None
+        self.tls_port = self.tls_ports[0] if self.tls_ports else None
 
     def __enter__(self):
         return self.start() if self.process is None else self
@@ -207,6 +210,12 @@ class Gateway:
         text = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", text).group(1))
 
+    def cpu_s(self):
+        """Seconds of processor time it has used."""
+        text = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text()
+        user, system = text.rsplit(")", 1)[1].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
     # -- what it tells --
 
     def admin(self, path):
@@ -248,6 +257,13 @@ class Gateway:
 
     def client(self, port=None, **options):
         return Client(port or self.port, **options)
+
+    def tls_client(self, context, sni="test.example", **options):
+        return Client(self.tls_port, tls=context, sni=sni, **options)
+
+    def h2_client(self, context=None, port=None, **options):
+        """Over TLS with a context (of ALPN h2), else with prior knowledge."""
+        return Client2(port or (self.tls_port if context else self.port), tls=context, **options)
 
     def get(self, target="/", host="test.example", **options):
         with self.client() as client:

@@ -3,6 +3,8 @@
 
 import json
 
+from .certificates import tls_secret
+
 
 def documents(*objects):
     """One text of several documents; strings are taken as they are."""
@@ -26,15 +28,18 @@ def endpoint_slice(service, upstream, number=0, ready=True, namespace="default",
     }
 
 
-def service(name, *upstreams, port=80, namespace="default", **spec):
+def service(name, *upstreams, port=80, namespace="default", port_name="", app_protocol=None, **spec):
     """A Service and an EndpointSlice for each upstream (each listens on a port of its own)."""
+    entry = {"port": port, "protocol": "TCP", **({"name": port_name} if port_name else {}),
+             **({"appProtocol": app_protocol} if app_protocol else {})}
     head = {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": metadata(name, namespace),
-        "spec": {"ports": [{"port": port, "protocol": "TCP"}], **spec},
+        "spec": {"ports": [entry], **spec},
     }
-    slices = [endpoint_slice(name, up, i, namespace=namespace) for i, up in enumerate(upstreams)]
+    slices = [endpoint_slice(name, up, i, namespace=namespace, port_name=port_name)
+              for i, up in enumerate(upstreams)]
     return documents(head, *slices).rstrip("\n")
 
 
@@ -81,6 +86,51 @@ def gateway(name, *hosts, port=80, namespace="default"):
     }
 
 
+def server(*hosts, port=443, protocol="HTTPS", name=None, tls=None):
+    """An entry of a Gateway's `servers`."""
+    name = name or f"{protocol.lower()}-{port}-{hosts[0].replace('*', 'any').replace('.', '-')}"
+    return {"port": {"number": port, "name": name, "protocol": protocol}, "hosts": list(hosts),
+            **({"tls": tls} if tls else {})}
+
+
+def gateway_of(name, *servers, namespace="default"):
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "Gateway",
+        "metadata": metadata(name, namespace),
+        "spec": {"selector": {"istio": "ingressgateway"}, "servers": list(servers)},
+    }
+
+
+def simple(credential, **more):
+    return {"mode": "SIMPLE", "credentialName": credential, **more}
+
+
+def destination_rule(name, host, namespace="default", **policy):
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "DestinationRule",
+        "metadata": metadata(name, namespace),
+        "spec": {"host": host, "trafficPolicy": policy},
+    }
+
+
+def virtual_service_of(name, *hosts, gateways=("gateway",), namespace="default", **spec):
+    """With tcp=[...] or tls=[...] rules as they are."""
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": metadata(name, namespace),
+        "spec": {"hosts": list(hosts), "gateways": list(gateways), **spec},
+    }
+
+
+def l4_route(*destinations, port=None, sni=None, **match):
+    """A rule of `tcp` or (with sni names) `tls`; destinations are (service, weight) or service."""
+    match = {**match, **({"port": port} if port else {}), **({"sniHosts": list(sni)} if sni else {})}
+    return route(*destinations, **({"match": [match]} if match else {}))
+
+
 def virtual_service(name, host, *http, gateways=("gateway",), namespace="default"):
     return {
         "apiVersion": "networking.istio.io/v1",
@@ -101,7 +151,16 @@ def route(*destinations, **rule):
     return {**rule, "route": out}
 
 
-def one_route(*upstreams, **rule):
+def one_route(*upstreams, app_protocol=None, **rule):
     """The usual case of a protocol test: every request of test.example goes to these upstreams."""
-    return documents(service("test", *upstreams), gateway("gateway", "test.example"),
+    return documents(service("test", *upstreams, app_protocol=app_protocol),
+                     gateway("gateway", "test.example"),
+                     virtual_service("test", "test.example", route("test", **rule)))
+
+
+def https_route(*upstreams, pair, tls=None, **rule):
+    """The same over TLS (port 443) and plain HTTP (port 80); the certificate is `pair`."""
+    return documents(service("test", *upstreams), tls_secret("test-cert", pair),
+                     gateway_of("gateway", server("test.example", port=80, protocol="HTTP"),
+                                server("test.example", tls=simple("test-cert", **(tls or {})))),
                      virtual_service("test", "test.example", route("test", **rule)))

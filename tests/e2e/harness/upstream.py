@@ -36,6 +36,7 @@ class Connection(Stream):
         sock.settimeout(DEADLINE_S)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().__init__(sock)
+        self.alpn = getattr(sock, "selected_alpn_protocol", lambda: None)()
         self.upstream = upstream
         self.number = number  # 0 is the first connection of this upstream
 
@@ -73,6 +74,18 @@ class Connection(Stream):
         lines += [f"{name}: {value}" for name, value in headers]
         self.send("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
 
+    def end(self):
+        """Says that nothing more comes: close_notify over TLS, FIN."""
+        if hasattr(self.sock, "unwrap"):
+            self.sock.setblocking(False)
+            try:
+                self.sock.unwrap()
+            except OSError:
+                pass  # its answer may come or not
+            self.sock.close()
+        else:
+            self.sock.shutdown(socket.SHUT_WR)
+
     def wait_closed(self):
         """Blocks until the gateway closes its end."""
         try:
@@ -87,14 +100,17 @@ class Connection(Stream):
 
 
 class Upstream:
-    """Listens on a port of its own; each connection runs `serve` in a thread."""
+    """Listens on a port of its own; each connection runs `serve` in a thread. `tls`: an
+    ssl.SSLContext; handshakes that failed are kept in `refused`."""
 
-    def __init__(self, serve=None, host="127.0.0.1", port=0, name=None, listener=None):
+    def __init__(self, serve=None, host="127.0.0.1", port=0, name=None, listener=None, tls=None):
         self.serve = serve or echo
         self.name = name
         self.requests = queue.Queue()
         self.accepted = 0
         self.failures = []
+        self.tls = tls
+        self.refused = queue.Queue()
         self.open = set()
         self.lock = threading.Lock()
         self.listener = listener or socket.create_server((host, port), backlog=512)
@@ -117,8 +133,23 @@ class Upstream:
                 self.open.add(sock)
             threading.Thread(target=self._run, args=(sock, number), daemon=True).start()
 
+    def _wrap(self, plain):
+        plain.settimeout(DEADLINE_S)
+        try:
+            sock = self.tls.wrap_socket(plain, server_side=True)
+        except OSError as failure:
+            self.refused.put(failure)
+            raise
+        with self.lock:
+            self.open.add(sock)
+        return sock
+
     def _run(self, sock, number):
         try:
+            if self.tls:
+                with self.lock:
+                    self.open.discard(sock)
+                sock = self._wrap(sock)
             self.serve(Connection(sock, self, number))
         except (OSError, EOFError):
             pass  # the gateway or the test went away first
