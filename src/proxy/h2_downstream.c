@@ -3,6 +3,42 @@
 #include "proxy/h2_session.h"
 #include <stdlib.h>
 
+// ---- the connection's deadline ----
+
+static void arm(struct downstream *down, uint32_t timeout_ms)
+{
+    timer_arm(&down->worker->loop.wheel, &down->timer, down->worker->loop.now_ms + timeout_ms);
+}
+
+// A head has begun: it ends in time, whatever else runs on the connection.
+static void begin_head(struct h2_session *session)
+{
+    session->is_in_head = true;
+    arm(session->down, proxy_get_options(session->worker->proxy)->request_head_timeout_ms);
+}
+
+// Streams have deadlines of their own; what stays is the end of the last call.
+static void end_head(struct h2_session *session)
+{
+    struct wheel *wheel = &session->worker->loop.wheel;
+    session->is_in_head = false;
+    if (session->is_last_call)
+        timer_arm(wheel, &session->down->timer, session->last_call_end_ms);
+    else
+        timer_disarm(wheel, &session->down->timer);
+}
+
+static void rest(struct downstream *down)
+{
+    struct h2_session *session = down->h2;
+    if (!list_empty(&session->streams))
+        return;
+    if (session->is_closing)
+        h2_session_mark(session);
+    else if (!session->is_last_call)
+        arm(down, proxy_get_options(down->worker->proxy)->keepalive_timeout_ms);
+}
+
 // ---- heads ----
 
 static uint32_t head_bytes_max(const struct worker *worker)
@@ -23,6 +59,7 @@ static void *on_begin(void *arg, int32_t id)
     stream->down_id = stream->window_id = id;
     list_push_back(&session->streams, &stream->down_node);
     session->down->n_requests++;
+    begin_head(session);
     return stream;
 }
 
@@ -136,7 +173,7 @@ static void on_head(void *arg, void *told, bool is_end)
     const struct proxy_options *options = proxy_get_options(worker->proxy);
     struct head_text *text = &stream->req_text;
     stream->is_begun = true;
-    timer_disarm(&worker->loop.wheel, &session->down->timer);
+    end_head(session);
     if (text->len == 0 && !text->is_too_large && !put_start_line(stream)) {
         refuse(stream, H1_ERROR_TARGET);
         return;
@@ -202,6 +239,8 @@ static void on_closed(void *arg, void *told, uint32_t code)
         list_remove(&stream->down_node);
         head_text_fini(&stream->req_text, session->worker);
         stream_discard(stream);
+        end_head(session);
+        rest(session->down);
         return;
     }
     if (stream->response_sent && code == H2_NO_ERROR)
@@ -244,22 +283,6 @@ static const struct h2_events events = {
 };
 
 // ---- the connection ----
-
-static void arm(struct downstream *down, uint32_t timeout_ms)
-{
-    timer_arm(&down->worker->loop.wheel, &down->timer, down->worker->loop.now_ms + timeout_ms);
-}
-
-static void rest(struct downstream *down)
-{
-    struct h2_session *session = down->h2;
-    if (!list_empty(&session->streams))
-        return;
-    if (session->is_closing)
-        h2_session_mark(session);
-    else if (!session->is_last_call)
-        arm(down, proxy_get_options(down->worker->proxy)->keepalive_timeout_ms);
-}
 
 void h2_begin_downstream(struct downstream *down)
 {
@@ -308,9 +331,27 @@ static void say_last(struct downstream *down)
     h2_session_mark(session);
 }
 
-// Idle, or the time for requests that were on their way is over.
+// A head that does not end. false: the last words were not taken either.
+static bool give_up(struct downstream *down)
+{
+    struct h2_session *session = down->h2;
+    if (session->has_failed)
+        return false;
+    session->has_failed = true;
+    h2_shutdown(session->h2, H2_NO_ERROR);
+    h2_session_mark(session);
+    arm(down, proxy_get_options(down->worker->proxy)->linger_timeout_ms);
+    return true;
+}
+
+// Idle, or the time for a head, or for requests that were on their way, is over.
 void h2_downstream_on_timer(struct downstream *down)
 {
+    if (down->h2->is_in_head) {
+        if (!give_up(down))
+            downstream_close(down);
+        return;
+    }
     if (down->h2->is_closing && list_empty(&down->h2->streams))
         downstream_close(down); // does not take the last frames
     else if (!down->h2->is_closing)
@@ -327,9 +368,11 @@ void h2_downstream_drain(struct downstream *down)
     if (session->is_last_call)
         return;
     session->is_last_call = true;
+    session->last_call_end_ms = down->worker->loop.now_ms + H2_LAST_CALL_MS;
     h2_announce_shutdown(session->h2);
     h2_session_mark(session);
-    arm(down, H2_LAST_CALL_MS);
+    if (!session->is_in_head)
+        arm(down, H2_LAST_CALL_MS);
 }
 
 void h2_downstream_flushed(struct downstream *down, bool ok)

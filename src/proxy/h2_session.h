@@ -21,9 +21,11 @@ struct h2_session {
     uint32_t out_off, out_end;
     uint32_t head_bytes; // of requests that are there
     uint64_t n_sent;     // bytes, for who wants to know of progress
-    bool is_last_call;   // the first GOAWAY went out
-    bool is_closing;     // the last one did: ends with its streams
-    bool has_failed;     // ends when its GOAWAY is sent
+    int64_t last_call_end_ms;
+    bool is_in_head;   // of a client: a head has begun and has no end yet; nothing else can come
+    bool is_last_call; // the first GOAWAY went out
+    bool is_closing;   // the last one did: ends with its streams
+    bool has_failed;   // ends when its GOAWAY is sent
 };
 
 struct h2_session *h2_session_create(struct worker *worker, struct sock *sock,
