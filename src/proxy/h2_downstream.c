@@ -123,8 +123,10 @@ static bool on_request_field(struct stream *stream, struct str name, struct str 
         }
         return is_pseudo(stream, name, value);
     }
+    // Read on for the compression's state, but kept no more; and not for long: a byte of HPACK may
+    // stand for a field of kilobytes.
     if (text->is_too_large)
-        return true; // read on for the compression's state, kept no more
+        return ++text->n_dropped <= H2_DROPPED_FIELDS_MAX;
     if (text->len == 0 && !put_start_line(stream))
         return false;
     // Two names for one thing: allowed where they are the same (RFC 9113, 8.3.1).
@@ -181,6 +183,7 @@ static void on_head(void *arg, void *told, bool is_end)
     if (!text->is_too_large)
         head_text_put(text, worker, STR("\r\n"), options->head_bytes_max + 2);
     if (text->is_too_large) {
+        head_text_fini(text, worker); // the answer may have to wait
         refuse(stream, H1_ERROR_HEADERS_TOO_LARGE);
         return;
     }

@@ -55,7 +55,9 @@ enum {
     H2_CLIENT_WINDOW_BYTES = 1024 * 1024, // of all streams of a connection
     H2_ENDPOINT_WINDOW_BYTES = 16 * 1024 * 1024,
     H2_HEADS_BYTES_MAX = 512 * 1024, // of all streams of a connection
-    H2_OUT_BYTES = 64 * 1024,        // frames made for one write
+    H2_DROPPED_FIELDS_MAX =
+        1000,                 // of a head that is too large (431); with more its stream is reset
+    H2_OUT_BYTES = 64 * 1024, // frames made for one write
     H2_LAST_CALL_MS = 500, // draining: requests on their way may still come after the first GOAWAY
 
     TRIES_MAX = 3,     // of one request, over all endpoints

@@ -54,6 +54,7 @@ struct head_text { // a head that came by HTTP/2, written down as HTTP/1
     char *bytes;   // of worker->heads, or a large buffer; NULL: none
     uint32_t len, cap;
     uint32_t cookie_end; // of the one Cookie field that crumbs are joined in; 0: none yet
+    uint32_t n_dropped;  // fields that came after it was too large
     bool is_too_large;
 };
 
