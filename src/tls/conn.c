@@ -48,6 +48,12 @@ void conn_fail(struct tls_conn *conn, const char *why)
         set_failure(conn, "the connection broke", strerrordesc_np(conn->wire_error));
 }
 
+void conn_fail_with_alert(struct tls_conn *conn, int description)
+{
+    conn_fail(conn, "the peer sent an alert");
+    set_failure(conn, "the peer sent the alert", SSL_alert_desc_string_long(description));
+}
+
 void conn_note_failure(struct tls_conn *conn)
 {
     unsigned long error = take_error();
@@ -61,8 +67,7 @@ void conn_note_failure(struct tls_conn *conn)
         set_failure(conn, "certificate verify failed",
                     conn->failure ? conn->failure : X509_verify_cert_error_string(result));
     } else if (reason > SSL_AD_REASON_OFFSET) {
-        set_failure(conn, "the peer sent the alert",
-                    SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET));
+        conn_fail_with_alert(conn, reason - SSL_AD_REASON_OFFSET);
     } else if (reason == SSL_R_HTTP_REQUEST) {
         conn->failure = "a plain HTTP request instead of TLS";
     } else if (reason == SSL_R_WRONG_VERSION_NUMBER) {
@@ -133,13 +138,24 @@ struct tls_conn *tls_connect(struct tls_context *context, struct tls_io *io, str
     return conn;
 }
 
-void tls_free(struct tls_conn *conn)
+static void free_ssl(struct tls_conn *conn)
 {
-    if (!conn)
+    if (!conn->ssl)
         return;
     // Else OpenSSL takes a session for broken that ended without close_notify, and looks for it.
     SSL_set_shutdown(conn->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(conn->ssl);
+    conn->ssl = NULL;
+}
+
+void tls_free(struct tls_conn *conn)
+{
+    if (!conn)
+        return;
+    free_ssl(conn);
+    record_free(conn->layer);
+    X509_free(conn->peer_certificate);
+    free(conn->sni);
     SSL_SESSION_free(conn->session);
     peer_free(conn->peer);
     tls_context_unref(conn->context);
@@ -152,17 +168,35 @@ void tls_free(struct tls_conn *conn)
 
 // ---- handshake ----
 
+// From here on two keys are enough, and what is told of the handshake.
+static void leave_openssl(struct tls_conn *conn)
+{
+    const char *sni = SSL_get_servername(conn->ssl, TLSEXT_NAMETYPE_host_name);
+    conn->version = SSL_get_version(conn->ssl);
+    conn->cipher = SSL_CIPHER_get_name(SSL_get_current_cipher(conn->ssl));
+    conn->sni = sni ? strdup(sni) : NULL;
+    conn->alpn = tls_alpn(conn);
+    conn->is_resumed = tls_is_resumed(conn);
+    conn->peer_certificate = SSL_get1_peer_certificate(conn->ssl);
+    conn->verify_result = SSL_get_verify_result(conn->ssl);
+    free_ssl(conn);
+}
+
 static enum tls_status finish_handshake(struct tls_conn *conn)
 {
+    bool is_tls13 = SSL_version(conn->ssl) == TLS1_3_VERSION;
     conn->is_done = true;
     conn->failure = NULL;
-    if (conn->is_server) // the staple was for the handshake only
+    if (conn->is_server) { // the staple was for the handshake only
         SSL_set_tlsext_status_ocsp_resp(conn->ssl, NULL, 0);
-    else if (SSL_version(conn->ssl) != TLS1_3_VERSION) // also one that was only renewed
+        if (record_adopt(conn, io_count_records()))
+            leave_openssl(conn);
+    } else if (!is_tls13) { // also one that was only renewed
         session_on_new(conn->ssl, SSL_get1_session(conn->ssl));
+    }
     // With TLS 1.3 nothing but a ticket is left to be sent, which nobody waits for: it goes along
     // with the first data and spares a system call.
-    io_end(conn, conn->is_server && SSL_version(conn->ssl) == TLS1_3_VERSION);
+    io_end(conn, conn->is_server && is_tls13);
     if (!conn->wire_error)
         return TLS_DONE;
     conn_fail(conn, NULL);
@@ -213,6 +247,8 @@ enum tls_alpn tls_alpn(const struct tls_conn *conn)
 {
     const unsigned char *word;
     unsigned len;
+    if (!conn->ssl)
+        return conn->alpn;
     SSL_get0_alpn_selected(conn->ssl, &word, &len);
     struct str protocol = {(const char *)word, len};
     return str_is(protocol, "h2")         ? TLS_ALPN_H2
@@ -222,22 +258,23 @@ enum tls_alpn tls_alpn(const struct tls_conn *conn)
 
 struct str tls_version_word(const struct tls_conn *conn)
 {
-    return str_of(SSL_get_version(conn->ssl));
+    return str_of(conn->ssl ? SSL_get_version(conn->ssl) : conn->version);
 }
 
 struct str tls_cipher_word(const struct tls_conn *conn)
 {
-    const SSL_CIPHER *cipher = SSL_get_current_cipher(conn->ssl);
-    return cipher ? str_of(SSL_CIPHER_get_name(cipher)) : STR_NONE;
+    const SSL_CIPHER *cipher = conn->ssl ? SSL_get_current_cipher(conn->ssl) : NULL;
+    return str_of(cipher ? SSL_CIPHER_get_name(cipher) : conn->cipher);
 }
 
 bool tls_is_resumed(const struct tls_conn *conn)
 {
-    return SSL_session_reused(conn->ssl) == 1;
+    return conn->ssl ? SSL_session_reused(conn->ssl) == 1 : conn->is_resumed;
 }
 
 struct str tls_sni(const struct tls_conn *conn)
 {
-    return conn->is_server ? str_of(SSL_get_servername(conn->ssl, TLSEXT_NAMETYPE_host_name))
-                           : STR_NONE;
+    if (!conn->is_server)
+        return STR_NONE;
+    return str_of(conn->ssl ? SSL_get_servername(conn->ssl, TLSEXT_NAMETYPE_host_name) : conn->sni);
 }

@@ -178,6 +178,7 @@ struct tls_context *tls_server_create(const struct tls_server_config *config,
         return NULL;
     }
     tickets_use(context, config);
+    SSL_CTX_set_keylog_callback(context->ssl, record_on_secret);
     SSL_CTX_set_tlsext_servername_callback(context->ssl, on_server_name);
     SSL_CTX_set_dh_auto(context->ssl, 1); // for lists that name DHE
     if (config->has_alpn)
@@ -246,6 +247,7 @@ void tls_init(void)
     memory_init();
     CHECK(OPENSSL_init_ssl(OPENSSL_INIT_LOAD_SSL_STRINGS, NULL) == 1);
     io_init();
+    record_init();
     tickets_init();
     ERR_clear_error();
 }
@@ -254,5 +256,6 @@ void tls_fini(void)
 {
     tickets_fini();
     authorities_fini();
+    record_fini();
     io_fini();
 }

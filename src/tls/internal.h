@@ -104,17 +104,26 @@ void io_fini(void);
 // ---- a connection ----
 
 struct peer_texts;
+struct record_layer;
 struct tls_conn {
-    SSL *ssl;
+    SSL *ssl; // NULL: `layer` has taken its place, and what is told of the handshake lies here:
+    struct record_layer *layer;   // owned
+    const char *version, *cipher; // static
+    char *sni;                    // owned
+    X509 *peer_certificate;       // one reference
+    long verify_result;
+    enum tls_alpn alpn;
+    bool is_resumed;
     struct tls_io *io;           // borrowed
     struct tls_context *context; // one reference
     char *out;                   // ciphertext that waits for the wire: [out_at, out_end)
     uint32_t out_at, out_end;
     char *early; // bytes read before: [early_at, early_end)
     uint32_t early_at, early_end;
-    uint32_t direct_len; // a record at least as long may go to the wire as it is
-    int wire_error;      // errno of the wire; it is over then
-    uint8_t n_messages;  // handshake messages in a row after the handshake
+    uint32_t record_left; // of the record that OpenSSL is being given
+    uint32_t direct_len;  // a record at least as long may go to the wire as it is
+    int wire_error;       // errno of the wire; it is over then
+    uint8_t n_messages;   // handshake messages in a row after the handshake
     bool is_server, is_done;
     bool is_held;            // `out` waits for company, not for room
     bool is_starved;         // OpenSSL has used up all that came, but for a part of a record
@@ -132,7 +141,8 @@ struct tls_conn {
 struct tls_conn *conn_of(const SSL *ssl);
 // Notes why it failed from OpenSSL's error queue, which is empty afterwards.
 void conn_note_failure(struct tls_conn *conn);
-void conn_fail(struct tls_conn *conn, const char *why); // static text
+void conn_fail(struct tls_conn *conn, const char *why);            // static text; NULL: wire_error
+void conn_fail_with_alert(struct tls_conn *conn, int description); // of the peer
 const char *
 conn_verified_name(const struct tls_conn *conn); // client: that must be in the certificate
 
@@ -140,8 +150,25 @@ BIO *io_create(struct tls_conn *conn);
 void io_begin(struct tls_conn *conn); // before a call that may write
 // Sends what the call wrote, or keeps it: until there is room, or (`hold`) until more is sent.
 void io_end(struct tls_conn *conn, bool hold);
-void io_drop(void);                                    // forgets what the call wrote
+void io_drop(void);           // forgets what the call wrote
+char *io_reserve(size_t len); // room behind what the call wrote; NULL: too much
+void io_added(size_t len);
+unsigned io_count_records(void); // in what the call wrote
+// As tls_io.recv, and notes how it went in the connection.
+ssize_t io_recv(struct tls_conn *conn, void *data, size_t cap);
 void io_on_info(const SSL *ssl, int where, int value); // OpenSSL's callback
+
+// record.c: what takes OpenSSL's place after the handshake of a TLS 1.3 server.
+void record_init(void);
+void record_fini(void);
+void record_on_secret(const SSL *ssl, const char *line); // OpenSSL's key log callback
+// Takes over behind `n_sent` records. false: this connection stays with OpenSSL.
+bool record_adopt(struct tls_conn *conn, unsigned n_sent);
+bool record_write(struct tls_conn *conn, struct str first, struct str second);
+ssize_t record_read(struct tls_conn *conn, void *data, size_t cap);
+bool record_has_pending(const struct tls_conn *conn);
+void record_shutdown(struct tls_conn *conn);
+void record_free(struct record_layer *layer); // NULL is fine
 
 void peer_free(struct peer_texts *peer); // NULL is fine
 

@@ -16,6 +16,7 @@ enum {
     // Messages after the handshake without data between them: more are a flood (each KeyUpdate
     // costs us key derivations, and nothing else limits them).
     MESSAGES_MAX = 32,
+    EARLY_BYTES = 17 * 1024, // read at a time during a handshake: a record and more
 };
 
 // Memory of the thread, for one call at a time.
@@ -46,19 +47,40 @@ static void make_gathered(void)
     pthread_setspecific(gathered_key, gathered);
 }
 
-static bool gather(const char *data, size_t len)
+char *io_reserve(size_t len)
 {
     if (gathered->len + len > GATHERED_MAX)
-        return false;
+        return NULL;
     if (gathered->len + len > gathered->cap) {
         while (gathered->cap < gathered->len + len)
             gathered->cap *= 2;
         gathered->data = realloc(gathered->data, gathered->cap);
         CHECK(gathered->data);
     }
-    memcpy(gathered->data + gathered->len, data, len);
+    return gathered->data + gathered->len;
+}
+
+void io_added(size_t len)
+{
     gathered->len += len;
+}
+
+static bool gather(const char *data, size_t len)
+{
+    char *room = io_reserve(len);
+    if (!room)
+        return false;
+    memcpy(room, data, len);
+    io_added(len);
     return true;
+}
+
+unsigned io_count_records(void)
+{
+    unsigned n = 0;
+    for (size_t at = 0; at + 5 <= gathered->len; n++)
+        at += 5 + ((size_t)(uint8_t)gathered->data[at + 3] << 8 | (uint8_t)gathered->data[at + 4]);
+    return n;
 }
 
 // ---- what waits for the wire ----
@@ -203,8 +225,67 @@ static int read_early(struct tls_conn *conn, char *data, size_t cap)
     if (conn->early_at == conn->early_end) {
         free(conn->early);
         conn->early = NULL;
+        conn->early_at = conn->early_end = 0;
     }
     return (int)len;
+}
+
+ssize_t io_recv(struct tls_conn *conn, void *data, size_t cap)
+{
+    if (conn->wire_error)
+        return -conn->wire_error;
+    if (conn->saw_end)
+        return 0;
+    ssize_t n = conn->io->recv(conn->io, data, cap);
+    conn->was_short = n < (ssize_t)cap;
+    if (n == 0)
+        conn->saw_end = true;
+    else if (n < 0 && n != -EAGAIN)
+        conn->wire_error = (int)-n;
+    return n;
+}
+
+// Behind what is there, until a record's header is whole.
+static ssize_t read_ahead(struct tls_conn *conn)
+{
+    size_t have = conn->early_end - conn->early_at;
+    char *early = malloc(EARLY_BYTES);
+    CHECK(early && have < EARLY_BYTES);
+    if (have > 0)
+        memcpy(early, conn->early + conn->early_at, have);
+    free(conn->early);
+    ssize_t n = io_recv(conn, early + have, EARLY_BYTES - have);
+    conn->early = early;
+    conn->early_at = 0;
+    conn->early_end = (uint32_t)(have + (n > 0 ? (size_t)n : 0));
+    if (conn->early_end == 0) {
+        free(conn->early);
+        conn->early = NULL;
+    }
+    return n;
+}
+
+// During a server's handshake OpenSSL gets a record at a time, so that what comes behind the last
+// one is there for whom takes over.
+static ssize_t read_record(struct tls_conn *conn, char *data, size_t cap)
+{
+    while (conn->record_left == 0 && conn->early_end - conn->early_at < 5) {
+        ssize_t n = read_ahead(conn);
+        if (n <= 0)
+            return n;
+    }
+    if (conn->record_left == 0) {
+        const uint8_t *header = (const uint8_t *)conn->early + conn->early_at;
+        conn->record_left = 5U + ((uint32_t)header[3] << 8 | header[4]);
+    }
+    if (!conn->early) {
+        ssize_t n = read_ahead(conn);
+        if (n <= 0)
+            return n;
+    }
+    int n = read_early(conn, data, cap < conn->record_left ? cap : conn->record_left);
+    conn->record_left -= (uint32_t)n;
+    return n;
 }
 
 static int on_read(BIO *bio, char *data, int cap)
@@ -212,23 +293,16 @@ static int on_read(BIO *bio, char *data, int cap)
     struct tls_conn *conn = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
     conn->is_starved = false;
-    if (conn->early)
-        return read_early(conn, data, (size_t)cap);
-    if (conn->wire_error || conn->n_messages > MESSAGES_MAX)
+    if (conn->n_messages > MESSAGES_MAX)
         return -1;
-    ssize_t n = conn->io->recv(conn->io, data, (size_t)cap);
-    conn->was_short = n < cap;
-    if (n > 0)
-        return (int)n;
-    if (n == 0) {
-        conn->saw_end = true;
-    } else if (n == -EAGAIN) {
+    ssize_t n = conn->is_server && !conn->is_done ? read_record(conn, data, (size_t)cap)
+                : conn->early                     ? read_early(conn, data, (size_t)cap)
+                                                  : io_recv(conn, data, (size_t)cap);
+    if (n == -EAGAIN) {
         conn->is_starved = true;
         BIO_set_retry_read(bio);
-    } else {
-        conn->wire_error = (int)-n;
     }
-    return n == 0 ? 0 : -1;
+    return n < 0 ? -1 : (int)n;
 }
 
 static long on_control(BIO *bio, int command, long number, void *data)
@@ -303,14 +377,8 @@ static ssize_t read_end(struct tls_conn *conn, int error)
     return broken(conn);
 }
 
-ssize_t tls_recv(struct tls_conn *conn, void *data, size_t cap)
+static ssize_t read_openssl(struct tls_conn *conn, void *data, size_t cap)
 {
-    CHECK(conn->is_done);
-    if (conn->is_failed)
-        return broken(conn);
-    if (conn->is_closed || cap == 0)
-        return 0;
-    io_begin(conn);
     size_t total = 0;
     ssize_t end = 0;
     while (total < cap) {
@@ -326,14 +394,28 @@ ssize_t tls_recv(struct tls_conn *conn, void *data, size_t cap)
         if (conn->was_short && !SSL_has_pending(conn->ssl))
             break;
     }
-    io_end(conn, false);
     return total > 0 ? (ssize_t)total : end;
+}
+
+ssize_t tls_recv(struct tls_conn *conn, void *data, size_t cap)
+{
+    CHECK(conn->is_done);
+    if (conn->is_failed)
+        return broken(conn);
+    if (conn->is_closed || cap == 0)
+        return 0;
+    io_begin(conn);
+    ssize_t n = conn->ssl ? read_openssl(conn, data, cap) : record_read(conn, data, cap);
+    io_end(conn, false);
+    return n;
 }
 
 bool tls_has_pending(const struct tls_conn *conn)
 {
     if (conn->is_failed || conn->is_closed)
         return true; // the end is still to be told
+    if (!conn->ssl)
+        return record_has_pending(conn);
     return conn->early || (!conn->is_starved && SSL_has_pending(conn->ssl) == 1);
 }
 
@@ -343,7 +425,7 @@ static bool write_all(struct tls_conn *conn, const char *data, size_t len)
     return len == 0 || (SSL_write_ex(conn->ssl, data, len, &n) == 1 && n == len);
 }
 
-static bool write_both(struct tls_conn *conn, struct str first, struct str second)
+static bool write_pieces(struct tls_conn *conn, struct str first, struct str second)
 {
     if (first.len == 0 || second.len == 0 || first.len >= PLAINTEXT_MAX)
         return write_all(conn, first.ptr, first.len) && write_all(conn, second.ptr, second.len);
@@ -354,6 +436,15 @@ static bool write_both(struct tls_conn *conn, struct str first, struct str secon
     memcpy(gathered->joined + first.len, second.ptr, more);
     return write_all(conn, gathered->joined, first.len + more) &&
            write_all(conn, second.ptr + more, second.len - more);
+}
+
+static bool write_both(struct tls_conn *conn, struct str first, struct str second)
+{
+    size_t len = first.len + second.len;
+    conn->direct_len = len <= PLAINTEXT_MAX ? (uint32_t)len : 0;
+    bool is_fine = write_pieces(conn, first, second);
+    conn->direct_len = 0;
+    return is_fine;
 }
 
 ssize_t tls_send2(struct tls_conn *conn, struct str first, struct str second)
@@ -369,10 +460,9 @@ ssize_t tls_send2(struct tls_conn *conn, struct str first, struct str second)
     }
     io_begin(conn);
     release_held(conn);
-    conn->direct_len = len <= PLAINTEXT_MAX ? (uint32_t)len : 0;
-    bool is_fine = write_both(conn, first, second);
-    conn->direct_len = 0;
-    if (!is_fine) {
+    if (!conn->ssl) {
+        CHECK(record_write(conn, first, second)); // there is room for TLS_SEND_MAX
+    } else if (!write_both(conn, first, second)) {
         conn_note_failure(conn);
         io_drop();
         return broken(conn);
@@ -395,7 +485,10 @@ void tls_shutdown(struct tls_conn *conn)
         return;
     io_begin(conn);
     release_held(conn);
-    SSL_shutdown(conn->ssl);
+    if (conn->ssl)
+        SSL_shutdown(conn->ssl);
+    else
+        record_shutdown(conn);
     ERR_clear_error();
     io_end(conn, false);
     drop_out(conn);
@@ -404,5 +497,6 @@ void tls_shutdown(struct tls_conn *conn)
 void tls_rest(struct tls_conn *conn)
 {
     // OpenSSL gives its buffers back by itself, unless a part of a record lies in them.
-    SSL_free_buffers(conn->ssl);
+    if (conn->ssl)
+        SSL_free_buffers(conn->ssl);
 }

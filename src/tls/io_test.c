@@ -362,7 +362,7 @@ static void test_a_client_cannot_renegotiate(void **state)
 }
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-enum { N_IDLE = 100, IDLE_BYTES_MAX = 14400, IDLE_CLIENT_BYTES_MAX = 19000 };
+enum { N_IDLE = 100, IDLE_BYTES_MAX = 600, IDLE_CLIENT_BYTES_MAX = 19000 };
 
 static void test_an_idle_connection_is_small(void **state)
 {
@@ -384,7 +384,7 @@ static void test_an_idle_connection_is_small(void **state)
         idle[i].ends.client = NULL;
     }
     size_t after = mallinfo2().uordblks;
-    assert_in_range((before - between) / N_IDLE, 1000, IDLE_BYTES_MAX);
+    assert_in_range((before - between) / N_IDLE, 100, IDLE_BYTES_MAX);
     assert_in_range((between - after) / N_IDLE, 1000, IDLE_CLIENT_BYTES_MAX);
     for (size_t i = 0; i < N_IDLE; i++)
         close_both(&idle[i]);

@@ -128,7 +128,7 @@ static struct str text_at(const struct buf *room, struct span span)
 
 static void note_verification(const struct tls_conn *conn, struct tls_peer *peer)
 {
-    long result = SSL_get_verify_result(conn->ssl);
+    long result = conn->ssl ? SSL_get_verify_result(conn->ssl) : conn->verify_result;
     peer->is_verified = conn->context->verifies && result == X509_V_OK;
     if (!conn->context->verifies)
         peer->verify_failure = STR("not verified");
@@ -170,7 +170,7 @@ static struct peer_texts *make_texts(const struct tls_conn *conn, X509 *certific
 
 bool tls_peer(struct tls_conn *conn, struct tls_peer *ret)
 {
-    X509 *certificate = SSL_get0_peer_certificate(conn->ssl);
+    X509 *certificate = conn->ssl ? SSL_get0_peer_certificate(conn->ssl) : conn->peer_certificate;
     if (!certificate)
         return false;
     if (!conn->peer)
