@@ -227,7 +227,8 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
 static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *arg)
 {
     struct h2 *h2 = arg;
-    // nghttp2 passes over a stream that was left out, for it may have forgotten it (RFC 9113, 5.1.1).
+    // nghttp2 passes over a stream that was left out, for it may have forgotten it (RFC
+    // 9113, 5.1.1).
     if (hd->type == NGHTTP2_HEADERS && h2->options.is_server && hd->stream_id < h2->last_id &&
         !nghttp2_session_find_stream(session, hd->stream_id))
         fail(h2, H2_PROTOCOL_ERROR, "http2.stream_id");

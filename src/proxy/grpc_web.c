@@ -52,14 +52,14 @@ bool grpc_web_add_request(struct stream *stream, struct str data)
 {
     char plain[4096];
     if (stream->grpc_web != GRPC_WEB_TEXT) {
-        queue_add(&stream->req_queue, stream->worker, data);
+        queue_add(&stream->h2.req_queue, stream->worker, data);
         return true;
     }
     uint32_t owed = (uint32_t)data.len; // window by what came
     while (data.len > 0) {
         struct str part = str_upto(data, sizeof plain);
         size_t n = base64_decode(&stream->base64, part, plain);
-        queue_add_changed(&stream->req_queue, stream->worker, (struct str){plain, n}, owed);
+        queue_add_changed(&stream->h2.req_queue, stream->worker, (struct str){plain, n}, owed);
         owed = 0;
         data = str_from(data, part.len);
     }
@@ -69,11 +69,11 @@ bool grpc_web_add_request(struct stream *stream, struct str data)
 // What waits in the queue came before it was known where it goes.
 void grpc_web_begin(struct stream *stream)
 {
-    struct body_queue came = stream->req_queue;
+    struct body_queue came = stream->h2.req_queue;
     stream->req.te_trailers = true;
     if (stream->grpc_web != GRPC_WEB_TEXT)
         return;
-    stream->req_queue = (struct body_queue){.has_end = came.has_end};
+    stream->h2.req_queue = (struct body_queue){.has_end = came.has_end};
     while (came.bytes > 0) {
         struct str front = queue_front(&came);
         grpc_web_add_request(stream, front);
@@ -89,7 +89,7 @@ static void add_encoded(struct stream *stream, struct str data)
     while (data.len > 0) {
         struct str part = str_upto(data, sizeof text / 4 * 3);
         size_t n = base64_encode(part, text);
-        queue_add_changed(&stream->res_queue, stream->worker, (struct str){text, n}, owed);
+        queue_add_changed(&stream->h2.res_queue, stream->worker, (struct str){text, n}, owed);
         owed = 0;
         data = str_from(data, part.len);
     }
@@ -100,12 +100,12 @@ void grpc_web_add_response(struct stream *stream, struct str data)
     if (stream->grpc_web == GRPC_WEB_TEXT)
         add_encoded(stream, data);
     else
-        queue_add(&stream->res_queue, stream->worker, data);
+        queue_add(&stream->h2.res_queue, stream->worker, data);
 }
 
 void grpc_web_end_response(struct stream *stream)
 {
-    struct str lines = head_text_str(&stream->res_trailers);
+    struct str lines = head_text_str(&stream->h2.res_trailers);
     char message[5 + TRAILER_BYTES_MAX];
     if (lines.len == 0 || lines.len > TRAILER_BYTES_MAX)
         return;
@@ -117,7 +117,7 @@ void grpc_web_end_response(struct stream *stream)
     if (stream->grpc_web == GRPC_WEB_TEXT)
         add_encoded(stream, whole);
     else
-        queue_add(&stream->res_queue, stream->worker, whole);
-    stream->res_queue.owed -= (uint32_t)whole.len; // no window was taken for it
-    head_text_fini(&stream->res_trailers, stream->worker);
+        queue_add(&stream->h2.res_queue, stream->worker, whole);
+    stream->h2.res_queue.owed -= (uint32_t)whole.len; // no window was taken for it
+    head_text_fini(&stream->h2.res_trailers, stream->worker);
 }

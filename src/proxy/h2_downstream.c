@@ -53,6 +53,7 @@ static void *on_begin(void *arg, int32_t id)
     if (session->is_closing)
         return NULL;
     struct stream *stream = stream_create(worker);
+    stream_add_h2_part(stream);
     stream->down = session->down;
     stream->down_session = session;
     stream->down_h2 = stream->has_request_queue = true;
@@ -65,11 +66,11 @@ static void *on_begin(void *arg, int32_t id)
 
 static bool is_pseudo(struct stream *stream, struct str name, struct str value)
 {
-    struct str *at = str_is(name, ":method")      ? &stream->pseudo.method
-                     : str_is(name, ":path")      ? &stream->pseudo.path
-                     : str_is(name, ":authority") ? &stream->pseudo.authority
-                     : str_is(name, ":scheme")    ? &stream->pseudo.scheme
-                     : str_is(name, ":protocol")  ? &stream->pseudo.protocol
+    struct str *at = str_is(name, ":method")      ? &stream->h2.pseudo.method
+                     : str_is(name, ":path")      ? &stream->h2.pseudo.path
+                     : str_is(name, ":authority") ? &stream->h2.pseudo.authority
+                     : str_is(name, ":scheme")    ? &stream->h2.pseudo.scheme
+                     : str_is(name, ":protocol")  ? &stream->h2.pseudo.protocol
                                                   : NULL;
     if (at)
         *at = stream_copy(stream, value);
@@ -89,12 +90,12 @@ static bool put_start_line(struct stream *stream)
 {
     struct worker *worker = stream->worker;
     uint32_t max = head_bytes_max(worker);
-    struct head_text *text = &stream->req_text;
-    const bool is_extended = stream->pseudo.protocol.len > 0;
-    bool is_connect = str_is(stream->pseudo.method, "CONNECT") && !is_extended;
-    struct str target = is_connect ? stream->pseudo.authority : stream->pseudo.path;
-    const struct str parts[] = {is_extended ? STR("GET") : stream->pseudo.method, target,
-                                stream->pseudo.authority, stream->pseudo.protocol};
+    struct head_text *text = &stream->h2.req_text;
+    const bool is_extended = stream->h2.pseudo.protocol.len > 0;
+    bool is_connect = str_is(stream->h2.pseudo.method, "CONNECT") && !is_extended;
+    struct str target = is_connect ? stream->h2.pseudo.authority : stream->h2.pseudo.path;
+    const struct str parts[] = {is_extended ? STR("GET") : stream->h2.pseudo.method, target,
+                                stream->h2.pseudo.authority, stream->h2.pseudo.protocol};
     for (unsigned i = 0; i < 4; i++)
         if (!fits_start_line(parts[i]))
             return false;
@@ -103,11 +104,11 @@ static bool put_start_line(struct stream *stream)
     head_text_put(text, worker, STR(" "), max);
     head_text_put(text, worker, target, max);
     head_text_put(text, worker, STR(" HTTP/1.1\r\n"), max);
-    if (stream->pseudo.authority.len > 0)
-        head_text_add(text, worker, STR("host"), stream->pseudo.authority, max);
+    if (stream->h2.pseudo.authority.len > 0)
+        head_text_add(text, worker, STR("host"), stream->h2.pseudo.authority, max);
     if (is_extended) {
         head_text_put(text, worker, STR("connection: upgrade\r\n"), max);
-        head_text_add(text, worker, STR("upgrade"), stream->pseudo.protocol, max);
+        head_text_add(text, worker, STR("upgrade"), stream->h2.pseudo.protocol, max);
     }
     return true;
 }
@@ -115,7 +116,7 @@ static bool put_start_line(struct stream *stream)
 static bool on_request_field(struct stream *stream, struct str name, struct str value)
 {
     struct h2_session *session = stream->down_session;
-    struct head_text *text = &stream->req_text;
+    struct head_text *text = &stream->h2.req_text;
     if (name.len > 0 && name.ptr[0] == ':') {
         if (name.len + value.len > head_bytes_max(stream->worker)) {
             text->is_too_large = true;
@@ -130,7 +131,7 @@ static bool on_request_field(struct stream *stream, struct str name, struct str 
     if (text->len == 0 && !put_start_line(stream))
         return false;
     // Two names for one thing: allowed where they are the same (RFC 9113, 8.3.1).
-    if (str_is(name, "host") && str_equal_nocase(value, stream->pseudo.authority))
+    if (str_is(name, "host") && str_equal_nocase(value, stream->h2.pseudo.authority))
         return true;
     if (session->head_bytes + text->len > H2_HEADS_BYTES_MAX)
         text->is_too_large = true;
@@ -157,7 +158,7 @@ static bool on_field(void *arg, void *told, struct str name, struct str value, b
         return on_request_field(stream, name, value);
     if (is_framing(name)) // says nothing behind a body (RFC 9110, 6.5.1)
         return true;
-    return head_text_add(&stream->req_trailers, stream->worker, name, value, TRAILER_BYTES_MAX);
+    return head_text_add(&stream->h2.req_trailers, stream->worker, name, value, TRAILER_BYTES_MAX);
 }
 
 static void refuse(struct stream *stream, enum h1_error error)
@@ -173,7 +174,7 @@ static void on_head(void *arg, void *told, bool is_end)
     struct stream *stream = told;
     struct worker *worker = stream->worker;
     const struct proxy_options *options = proxy_get_options(worker->proxy);
-    struct head_text *text = &stream->req_text;
+    struct head_text *text = &stream->h2.req_text;
     stream->is_begun = true;
     end_head(session);
     if (text->len == 0 && !text->is_too_large && !put_start_line(stream)) {
@@ -217,7 +218,7 @@ static void on_data(void *arg, void *told, struct str data)
     if (stream->grpc_web)
         stream->is_bad_body |= !grpc_web_add_request(stream, data);
     else
-        queue_add(&stream->req_queue, stream->worker, data);
+        queue_add(&stream->h2.req_queue, stream->worker, data);
     stream_progress(stream);
     stream_wake(stream);
 }
@@ -228,7 +229,7 @@ static void on_end(void *arg, void *told, bool has_trailers)
     struct stream *stream = told;
     stream->request_received = true;
     stream->request_end_ns = stream->worker->loop.now_ns;
-    queue_end(&stream->req_queue, stream->worker, head_text_str(&stream->req_trailers));
+    queue_end(&stream->h2.req_queue, stream->worker, head_text_str(&stream->h2.req_trailers));
     stream_wake(stream);
 }
 
@@ -240,7 +241,7 @@ static void on_closed(void *arg, void *told, uint32_t code)
     if (!stream->is_begun) { // its head was refused by the engine
         WORKER_COUNT(session->worker, PROTOCOL_ERRORS, 1);
         list_remove(&stream->down_node);
-        head_text_fini(&stream->req_text, session->worker);
+        head_text_fini(&stream->h2.req_text, session->worker);
         stream_discard(stream);
         end_head(session);
         rest(session->down);
@@ -270,7 +271,7 @@ static struct str trailers(void *arg, void *told)
 {
     (void)arg;
     struct stream *stream = told;
-    return head_text_str(&stream->res_trailers);
+    return head_text_str(&stream->h2.res_trailers);
 }
 
 static const struct h2_events events = {
@@ -408,8 +409,8 @@ void h2_downstream_stream_done(struct stream *stream, bool is_cut)
             h2_session_mark(session);
     }
     session->head_bytes -= stream->head_len;
-    if (stream->req_queue.owed) // the connection's window is for the others
-        h2_consume(session->h2, stream->window_id, stream->req_queue.owed);
+    if (stream->h2.req_queue.owed) // the connection's window is for the others
+        h2_consume(session->h2, stream->window_id, stream->h2.req_queue.owed);
     list_remove(&stream->down_node);
     rest(down);
 }
@@ -424,7 +425,7 @@ void h2_downstream_abort(struct downstream *down)
             continue;
         }
         list_remove(&stream->down_node);
-        head_text_fini(&stream->req_text, down->worker);
+        head_text_fini(&stream->h2.req_text, down->worker);
         stream_discard(stream);
     }
     h2_session_destroy(session);

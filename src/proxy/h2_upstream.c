@@ -5,11 +5,11 @@
 static bool put_status_line(struct stream *stream)
 {
     char line[] = "HTTP/1.1 000 \r\n";
-    unsigned status = stream->pseudo_status;
+    unsigned status = stream->h2.pseudo_status;
     line[9] = (char)('0' + status / 100);
     line[10] = (char)('0' + status / 10 % 10);
     line[11] = (char)('0' + status % 10);
-    return head_text_put(&stream->res_text, stream->worker, STR(line), HEAD_BYTES_LIMIT);
+    return head_text_put(&stream->h2.res_text, stream->worker, STR(line), HEAD_BYTES_LIMIT);
 }
 
 static bool read_status(struct stream *stream, struct str value)
@@ -17,9 +17,9 @@ static bool read_status(struct stream *stream, struct str value)
     unsigned status = 0;
     for (size_t i = 0; i < value.len && i < 3; i++)
         status = status * 10 + (unsigned)(value.ptr[i] - '0'); // nghttp2 saw to it: three digits
-    stream->pseudo_status = (uint16_t)status;
+    stream->h2.pseudo_status = (uint16_t)status;
     // A further head: of the one before, a 1xx, nothing is left.
-    head_text_fini(&stream->res_text, stream->worker);
+    head_text_fini(&stream->h2.res_text, stream->worker);
     stream_forget_response(stream);
     return put_status_line(stream);
 }
@@ -29,18 +29,19 @@ static bool on_field(void *arg, void *told, struct str name, struct str value, b
     (void)arg;
     struct stream *stream = told;
     if (is_trailer)
-        return head_text_add(&stream->res_trailers, stream->worker, name, value, TRAILER_BYTES_MAX);
+        return head_text_add(&stream->h2.res_trailers, stream->worker, name, value,
+                             TRAILER_BYTES_MAX);
     if (str_is(name, ":status"))
         return read_status(stream, value);
     // Over the limit: noted in the text, the stream fails when its head is complete.
-    head_text_add(&stream->res_text, stream->worker, name, value,
+    head_text_add(&stream->h2.res_text, stream->worker, name, value,
                   proxy_get_options(stream->worker->proxy)->head_bytes_max);
     return true;
 }
 
 static bool parse(struct stream *stream)
 {
-    struct head_text *text = &stream->res_text;
+    struct head_text *text = &stream->h2.res_text;
     struct h1_limits limits = {HEAD_BYTES_LIMIT, 0, HEADERS_MAX};
     size_t scanned = 0, len = 0;
     enum h1_error error;
@@ -82,18 +83,18 @@ static void on_head(void *arg, void *told, bool is_end)
         stream->is_bad_response = true;
         return;
     }
-    stream->up_wire_received += stream->res_text.len;
+    stream->up_wire_received += stream->h2.res_text.len;
     if (stream->res.status < 200) {
         on_interim(stream);
         return;
     }
     stream->res_head_ready = true;
-    stream->res_head_len = stream->res_text.len;
+    stream->res_head_len = stream->h2.res_text.len;
     if (is_end) {
         stream->res.body = BODY_NONE;
         stream->response_received = true;
         stream->up_rx_end_ns = stream->worker->loop.now_ns;
-        queue_end(&stream->res_queue, stream->worker, STR_NONE);
+        queue_end(&stream->h2.res_queue, stream->worker, STR_NONE);
     } else if (stream->res.body == BODY_UNTIL_CLOSE) {
         stream->res.body = BODY_CHUNKED; // a length that is not known beforehand
     }
@@ -111,13 +112,13 @@ static void on_data(void *arg, void *told, struct str data)
     if (stream->grpc_web)
         grpc_web_add_response(stream, data);
     else
-        queue_add(&stream->res_queue, stream->worker, data);
+        queue_add(&stream->h2.res_queue, stream->worker, data);
     stream_wake(stream);
 }
 
 static void keep_for_log(struct stream *stream)
 {
-    struct str rest = head_text_str(&stream->res_trailers), line;
+    struct str rest = head_text_str(&stream->h2.res_trailers), line;
     while (stream->n_trailers < TRAILERS_KEPT && str_next(&rest, '\n', &line)) {
         ptrdiff_t colon = str_index(line, ':');
         if (colon <= 0)
@@ -127,7 +128,7 @@ static void keep_for_log(struct stream *stream)
             (struct header){.name = stream_copy(stream, str_upto(line, (size_t)colon)),
                             .value = stream_copy(stream, value)};
     }
-    stream->trailer_bytes = stream->res_trailers.len;
+    stream->trailer_bytes = stream->h2.res_trailers.len;
 }
 
 static void on_end(void *arg, void *told, bool has_trailers)
@@ -140,7 +141,7 @@ static void on_end(void *arg, void *told, bool has_trailers)
     stream->up_rx_end_ns = stream->worker->loop.now_ns;
     if (stream->grpc_web)
         grpc_web_end_response(stream);
-    queue_end(&stream->res_queue, stream->worker, head_text_str(&stream->res_trailers));
+    queue_end(&stream->h2.res_queue, stream->worker, head_text_str(&stream->h2.res_trailers));
     stream_wake(stream);
 }
 
@@ -176,7 +177,7 @@ static struct str trailers(void *arg, void *told)
 {
     (void)arg;
     struct stream *stream = told;
-    return head_text_str(&stream->req_trailers);
+    return head_text_str(&stream->h2.req_trailers);
 }
 
 static void on_goaway(void *arg, uint32_t code)

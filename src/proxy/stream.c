@@ -42,7 +42,7 @@ static void free_room(struct stream *stream)
 
 static void on_idle(struct timer *timer)
 {
-    stream_on_idle(LIST_ENTRY(timer, struct stream, idle));
+    stream_on_idle(LIST_ENTRY(timer, struct stream, h2.idle));
 }
 
 struct stream *stream_create(struct worker *worker)
@@ -60,8 +60,16 @@ struct stream *stream_create(struct worker *worker)
     list_init(&stream->down_node);
     list_init(&stream->up_node);
     timer_init(&stream->timer, stream_on_route_timer);
-    timer_init(&stream->idle, on_idle);
     return stream;
+}
+
+void stream_add_h2_part(struct stream *stream)
+{
+    if (stream->has_h2_part)
+        return;
+    stream->has_h2_part = true;
+    memset(&stream->h2, 0, sizeof stream->h2);
+    timer_init(&stream->h2.idle, on_idle);
 }
 
 void stream_discard(struct stream *stream)
@@ -120,7 +128,7 @@ void stream_begin(struct stream *stream, struct downstream *down, uint32_t head_
 void stream_begin_h2(struct stream *stream, bool has_ended)
 {
     begin(stream, stream->down);
-    stream->is_upgrade = stream->pseudo.protocol.len > 0;
+    stream->is_upgrade = stream->h2.pseudo.protocol.len > 0;
     stream->keep_down = true;
     stream->down_wire_received += stream->head_len;
     // Without a length the body's end is told by the stream's (RFC 9113, 8.1).
@@ -131,7 +139,7 @@ void stream_begin_h2(struct stream *stream, bool has_ended)
         stream->req.body = BODY_NONE;
         stream->request_received = true;
         stream->request_end_ns = stream->worker->loop.now_ns;
-        stream->req_queue.has_end = true;
+        stream->h2.req_queue.has_end = true;
     }
     stream->step = STEP_route;
     stream_progress(stream);
@@ -144,7 +152,7 @@ void stream_progress(struct stream *stream)
     uint32_t timeout_ms =
         stream->is_tunnel ? options->tunnel_idle_timeout_ms : options->stream_idle_timeout_ms;
     if (stream->down_h2)
-        timer_arm(&stream->worker->loop.wheel, &stream->idle,
+        timer_arm(&stream->worker->loop.wheel, &stream->h2.idle,
                   stream->worker->loop.now_ms + timeout_ms);
     else
         downstream_progress(stream->down, timeout_ms);
@@ -304,14 +312,14 @@ static void note_outcome(struct stream *stream)
 static void return_h2_buffers(struct stream *stream)
 {
     struct worker *worker = stream->worker;
-    queue_fini(&stream->req_queue, worker);
-    queue_fini(&stream->res_queue, worker);
-    head_text_fini(&stream->req_text, worker);
-    head_text_fini(&stream->res_text, worker);
-    head_text_fini(&stream->req_trailers, worker);
-    head_text_fini(&stream->res_trailers, worker);
-    if (stream->idle.deadline_ms)
-        timer_disarm(&worker->loop.wheel, &stream->idle);
+    queue_fini(&stream->h2.req_queue, worker);
+    queue_fini(&stream->h2.res_queue, worker);
+    head_text_fini(&stream->h2.req_text, worker);
+    head_text_fini(&stream->h2.res_text, worker);
+    head_text_fini(&stream->h2.req_trailers, worker);
+    head_text_fini(&stream->h2.res_trailers, worker);
+    if (stream->h2.idle.deadline_ms)
+        timer_disarm(&worker->loop.wheel, &stream->h2.idle);
 }
 
 // Bytes behind this request (pipelined) stay with the connection.
@@ -319,11 +327,13 @@ static void return_buffers(struct stream *stream)
 {
     struct downstream *down = stream->down;
     struct worker *worker = stream->worker;
-    if (stream_is_mixed(stream))
+    if (stream->has_h2_part)
         return_h2_buffers(stream);
     pool_give(&worker->large, stream->res_kept);
-    stream_close_direction(stream, &stream->to_up);
-    stream_close_direction(stream, &stream->to_down);
+    if (stream->is_tcp || stream->is_tunnel) {
+        stream_close_direction(stream, &stream->to_up);
+        stream_close_direction(stream, &stream->to_down);
+    }
     stream_close_pipe(stream);
     if (stream->down_h2)
         return;

@@ -78,6 +78,7 @@ struct stream {
     struct list ready; // worker->ready
     // HTTP/2 on one side or on both
     bool down_h2, up_h2;
+    bool has_h2_part;    // of this struct, see below
     bool is_begun;       // its head is complete
     bool down_lost;      // the client reset it
     bool up_lost;        // the endpoint reset it (up_reset_code), or its connection is gone
@@ -96,16 +97,6 @@ struct stream {
     uint32_t up_reset_code, reply_off;
     struct h2_session *down_session;
     struct list down_node, up_node; // the client's session; up->streams
-    struct timer idle;              // HTTP/2 client: the stream's own deadline
-    struct {
-        struct str method, scheme, authority, path, protocol;
-    } pseudo;
-    uint16_t pseudo_status;
-    struct head_text req_text, res_text;
-    struct body_queue req_queue, res_queue;
-    struct head_text req_trailers, res_trailers; // lines, to be sent on
-    char websocket_accept[32]; // HTTP/1 side of a WebSocket that is HTTP/2 on the other
-    struct str websocket_key;
     struct timer timer; // the route's timeout
     enum stream_step step;
 
@@ -183,12 +174,27 @@ struct stream {
     struct header trailers[TRAILERS_KEPT];
     uint32_t n_trailers;
     struct h1_chunked req_chunked, res_chunked;
+    // HTTP/2 on either side: zeroed by stream_add_h2_part() only.
+    struct stream_h2_part {
+        struct timer idle; // of a client's stream: its own deadline
+        struct {
+            struct str method, scheme, authority, path, protocol;
+        } pseudo;
+        uint16_t pseudo_status;
+        struct head_text req_text, res_text;
+        struct body_queue req_queue, res_queue;
+        struct head_text req_trailers, res_trailers; // lines, to be sent on
+        // HTTP/1 side of a WebSocket that is HTTP/2 on the other
+        char websocket_accept[32];
+        struct str websocket_key;
+    } h2;
     struct header req_headers[HEADERS_MAX], res_headers[HEADERS_MAX];
 };
 
 // A stream for the head that h1 has parsed in `parsed` (req of a spare stream), see downstream.c.
 struct stream *stream_create(struct worker *worker); // not yet tied to a connection
 void stream_discard(struct stream *stream);          // a spare one
+void stream_add_h2_part(struct stream *stream);      // before `h2` is used; again is fine
 void stream_begin(struct stream *stream, struct downstream *down, uint32_t head_len);
 // `early`: bytes of the client's that were read before; copied.
 void stream_begin_tcp(struct stream *stream, struct downstream *down,

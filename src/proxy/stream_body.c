@@ -52,7 +52,7 @@ void stream_strip_chunks(struct stream *stream)
         if (event == H1_CHUNK_DATA)
             gather_add(&gather, data);
         if (event == H1_CHUNK_TRAILER)
-            pass_trailer(stream, &stream->req_trailers, name, data);
+            pass_trailer(stream, &stream->h2.req_trailers, name, data);
         if (event == H1_CHUNK_END)
             break;
     }
@@ -77,7 +77,7 @@ static bool take_chunked_request(struct stream *stream, uint32_t end)
         if (event == H1_CHUNK_DATA && stream->decode_request)
             gather_add(&gather, data);
         if (event == H1_CHUNK_TRAILER && stream->decode_request)
-            pass_trailer(stream, &stream->req_trailers, name, data);
+            pass_trailer(stream, &stream->h2.req_trailers, name, data);
         stream->request_received = event == H1_CHUNK_END;
     }
     if (stream->decode_request)
@@ -144,7 +144,7 @@ static enum pump_result take_chunked_response(struct stream *stream, uint32_t en
         if (event == H1_CHUNK_TRAILER)
             keep_trailer(stream, name, data);
         if (event == H1_CHUNK_TRAILER && stream->down_h2)
-            pass_trailer(stream, &stream->res_trailers, name, data);
+            pass_trailer(stream, &stream->h2.res_trailers, name, data);
         if (event == H1_CHUNK_DATA)
             stream->bytes_sent += data.len;
         if (stream->decode_chunked && event == H1_CHUNK_DATA) {

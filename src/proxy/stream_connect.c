@@ -209,8 +209,8 @@ enum step_result stream_step_send(struct stream *stream)
     if (up->state == UP_SHARED)
         return stream_send_mixed(stream);
     stream->up_h2 = stream->has_response_queue = false;
-    if (stream->down_h2 && stream->req.body == BODY_CHUNKED && !stream->req_queue.makes_chunks)
-        queue_make_chunks(&stream->req_queue, worker, head_text_str(&stream->req_trailers));
+    if (stream->down_h2 && stream->req.body == BODY_CHUNKED && !stream->h2.req_queue.makes_chunks)
+        queue_make_chunks(&stream->h2.req_queue, worker, head_text_str(&stream->h2.req_trailers));
     size_t len = stream_build_request_head(stream, worker->scratch, SCRATCH_BYTES);
     if (len == 0) {
         stream_leave_upstream(stream, true, false);

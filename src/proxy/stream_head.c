@@ -364,7 +364,8 @@ static bool put_own_headers(struct writer *w, struct stream *stream)
     if (!is_set_by_route(stream, STR("x-forwarded-for")))
         ok = ok && put_header(w, STR("x-forwarded-for"), stream->xff);
     if (!is_set_by_route(stream, STR("x-forwarded-proto")))
-        ok = ok && put_header(w, STR("x-forwarded-proto"), stream_scheme(stream));
+        ok = ok && (stream->down->sock.tls ? PUT(w, "x-forwarded-proto: https\r\n")
+                                           : PUT(w, "x-forwarded-proto: http\r\n"));
     if (!is_set_by_route(stream, STR("x-request-id")))
         ok = ok && put_header(w, STR("x-request-id"), stream->request_id);
     if (address_is_internal(remote)) {
@@ -391,8 +392,8 @@ static bool put_websocket_key(struct writer *w, struct stream *stream, const str
     uint64_t random[2] = {worker_random(stream->worker), worker_random(stream->worker)};
     char key[WEBSOCKET_KEY_BYTES + 1];
     websocket_key((const unsigned char *)random, key);
-    stream->websocket_key = stream_copy(stream, (struct str){key, WEBSOCKET_KEY_BYTES});
-    return put_header(w, STR("sec-websocket-key"), stream->websocket_key);
+    stream->h2.websocket_key = stream_copy(stream, (struct str){key, WEBSOCKET_KEY_BYTES});
+    return put_header(w, STR("sec-websocket-key"), stream->h2.websocket_key);
 }
 
 static bool put_request_framing(struct writer *w, struct stream *stream)
@@ -508,8 +509,8 @@ static bool put_response_framing(struct writer *w, struct stream *stream)
                                            : header_get(&res->headers, HEADER_UPGRADE);
         return PUT(w, "connection: upgrade\r\n") &&
                (!upgrade || put_header(w, STR("upgrade"), upgrade->value)) &&
-               (!stream->websocket_accept[0] ||
-                put_header(w, STR("sec-websocket-accept"), str_of(stream->websocket_accept)));
+               (!stream->up_h2 || !stream->h2.websocket_accept[0] ||
+                put_header(w, STR("sec-websocket-accept"), str_of(stream->h2.websocket_accept)));
     }
     // By HTTP/2 the end of a stream tells that there is no body.
     if (stream->up_h2 && res->body == BODY_NONE && !res->has_content_length && res->status != 204 &&

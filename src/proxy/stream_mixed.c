@@ -47,8 +47,8 @@ void stream_h2_request_body(struct stream *stream, size_t max, struct str *ret, 
     if (stream->is_upgrade && !stream->is_tunnel)
         return; // nothing before the endpoint has agreed
     if (stream->down_h2 || stream->grpc_web) {
-        *ret = first_bytes(queue_front(&stream->req_queue), max);
-        *ret_is_end = stream->req_queue.has_end && ret->len == stream->req_queue.bytes;
+        *ret = first_bytes(queue_front(&stream->h2.req_queue), max);
+        *ret_is_end = stream->h2.req_queue.has_end && ret->len == stream->h2.req_queue.bytes;
         return;
     }
     struct str there = STR_NONE;
@@ -61,7 +61,7 @@ void stream_h2_request_body(struct stream *stream, size_t max, struct str *ret, 
 void stream_h2_request_sent(struct stream *stream, size_t n, bool is_end)
 {
     if (stream->down_h2 || stream->grpc_web) {
-        uint32_t window = queue_drop(&stream->req_queue, stream->worker, n);
+        uint32_t window = queue_drop(&stream->h2.req_queue, stream->worker, n);
         if (window && stream->down_h2 && stream->down_id) {
             h2_consume(stream->down_session->h2, stream->down_id, window);
             h2_session_mark(stream->down_session);
@@ -84,8 +84,8 @@ void stream_h2_response_body(struct stream *stream, size_t max, struct str *ret,
         there = str_from(stream->reply_body, stream->reply_off);
         has_all = true;
     } else if (stream->has_response_queue) {
-        there = queue_front(&stream->res_queue);
-        has_all = stream->res_queue.has_end && there.len == stream->res_queue.bytes;
+        there = queue_front(&stream->h2.res_queue);
+        has_all = stream->h2.res_queue.has_end && there.len == stream->h2.res_queue.bytes;
     } else if (stream->up && stream->up->rx) {
         there = (struct str){stream->up->rx + stream->res_off, stream->res_end - stream->res_off};
         has_all = stream->response_received;
@@ -99,7 +99,7 @@ void stream_h2_response_sent(struct stream *stream, size_t n, bool is_end)
     if (stream->reply_status) {
         stream->reply_off += (uint32_t)n;
     } else if (stream->has_response_queue) {
-        uint32_t window = queue_drop(&stream->res_queue, stream->worker, n);
+        uint32_t window = queue_drop(&stream->h2.res_queue, stream->worker, n);
         if (window && stream->up_id && stream->up) {
             h2_consume(up_session(stream)->h2, stream->up_id, window);
             h2_session_mark(up_session(stream));
@@ -149,6 +149,7 @@ enum step_result stream_send_mixed(struct stream *stream)
     struct worker *worker = stream->worker;
     struct upstream *up = stream->up;
     struct h2 *h2 = up->h2->h2;
+    stream_add_h2_part(stream);
     stream->up_h2 = stream->has_response_queue = true;
     stream->up_lost = stream->up_refused = false;
     if (stream->is_upgrade && !h2_has_settings(h2)) {
@@ -213,7 +214,7 @@ static bool is_accepted(struct stream *stream)
         return true;
     const struct header *accept = header_find(&stream->res.headers, STR("sec-websocket-accept"));
     char expected[WEBSOCKET_ACCEPT_BYTES + 1];
-    websocket_accept(stream->websocket_key, expected);
+    websocket_accept(stream->h2.websocket_key, expected);
     return accept && str_is(accept->value, expected);
 }
 
@@ -261,13 +262,13 @@ enum step_result stream_answer_mixed(struct stream *stream)
         stream->res.status = stream->down_h2 ? 200 : 101;
         if (!stream->down_h2 && is_websocket(stream)) {
             const struct header *key = header_find(&stream->req.headers, STR("sec-websocket-key"));
-            websocket_accept(key ? key->value : STR_NONE, stream->websocket_accept);
+            websocket_accept(key ? key->value : STR_NONE, stream->h2.websocket_accept);
         }
     }
     stream->status = stream->res.status;
     stream->details = STR("via_upstream");
     if (stream->up_h2 && stream->res.body == BODY_CHUNKED && !stream->down_h2 && !stream->is_http10)
-        queue_make_chunks(&stream->res_queue, worker, head_text_str(&stream->res_trailers));
+        queue_make_chunks(&stream->h2.res_queue, worker, head_text_str(&stream->h2.res_trailers));
     stream_prepare_response(stream);
     size_t len = stream_build_response_head(stream, worker->scratch, SCRATCH_BYTES);
     if (len == 0)
@@ -303,7 +304,7 @@ static enum pump_result pump_queue_up(struct stream *stream)
     if (stream->is_upgrade && !stream->is_tunnel)
         return PUMP_WAIT;
     while (!up->tx) {
-        if (stream->req_queue.bytes == 0) {
+        if (stream->h2.req_queue.bytes == 0) {
             if (!stream->request_received)
                 return PUMP_WAIT;
             if (stream->is_tunnel)
@@ -314,7 +315,7 @@ static enum pump_result pump_queue_up(struct stream *stream)
         if (!up->sock.writable)
             return up->sock.failed ? PUMP_UP_FAILED : PUMP_WAIT;
         uint32_t window;
-        ssize_t n = queue_send(&stream->req_queue, stream->worker, &up->sock, &window);
+        ssize_t n = queue_send(&stream->h2.req_queue, stream->worker, &up->sock, &window);
         if (n == -EAGAIN)
             return PUMP_WAIT;
         if (n < 0)
@@ -336,7 +337,7 @@ static bool move_to_queue(struct stream *stream)
     struct str came = {stream->body + stream->body_off, stream->body_end - stream->body_off};
     bool ok = came.len == 0 || grpc_web_add_request(stream, came);
     stream->body_off = stream->body_end;
-    stream->req_queue.has_end = stream->request_received;
+    stream->h2.req_queue.has_end = stream->request_received;
     return ok;
 }
 
@@ -357,7 +358,7 @@ enum pump_result stream_pump_request_mixed(struct stream *stream)
     if (stream->is_bad_body)
         return PUMP_BAD_REQUEST;
     while (!stream->down_h2 && stream->body_off == stream->body_end && !stream->request_received &&
-           stream->req_queue.bytes < H2_STREAM_WINDOW_BYTES) {
+           stream->h2.req_queue.bytes < H2_STREAM_WINDOW_BYTES) {
         enum pump_result result = stream_read_request(stream);
         if (result != PUMP_DONE)
             return result;
@@ -394,8 +395,8 @@ static enum pump_result pump_queue_down(struct stream *stream)
     if (!downstream_flush(down))
         return PUMP_DOWN_FAILED;
     while (!down->tx) {
-        if (stream->res_queue.bytes == 0) {
-            if (!stream->res_queue.has_end)
+        if (stream->h2.res_queue.bytes == 0) {
+            if (!stream->h2.res_queue.has_end)
                 break;
             stream->response_sent = true;
             return PUMP_DONE;
@@ -405,7 +406,7 @@ static enum pump_result pump_queue_down(struct stream *stream)
         if (stream->down_wire_sent - begin >= RELAY_BYTES_PER_RUN)
             return PUMP_YIELD;
         uint32_t window;
-        ssize_t n = queue_send(&stream->res_queue, stream->worker, &down->sock, &window);
+        ssize_t n = queue_send(&stream->h2.res_queue, stream->worker, &down->sock, &window);
         if (n == -EAGAIN)
             return PUMP_WAIT;
         if (n < 0)
@@ -431,7 +432,7 @@ enum pump_result stream_pump_response_mixed(struct stream *stream)
         return PUMP_DONE;
     if (stream->up_lost)
         return PUMP_UP_FAILED;
-    if (stream->res_queue.bytes > 0 || stream->res_queue.has_end)
+    if (stream->h2.res_queue.bytes > 0 || stream->h2.res_queue.has_end)
         resume_down(stream);
     return PUMP_WAIT;
 }
