@@ -25,6 +25,8 @@ static const struct option_row rows[] = {
      "The port where Ingress is served over HTTP."},
     {"https-port", 0, "PORT", "443", FOR_MODEL, option_read_port, AT(compile.https_port), 0, 0,
      "The port where Ingress is served over HTTPS."},
+    {"enable-ssl-passthrough", 0, NULL, NULL, FOR_MODEL, option_read_switch, AT(compile.has_ssl_passthrough), 0, 0,
+     "Serves the annotation ssl-passthrough of Ingresses, as ingress-nginx's option of this name."},
     {"port-map", 0, "FROM=TO", NULL, FOR_MODEL, option_read_port_map, 0, 0, 0,
      "Opens port TO where a manifest names port FROM (`80=8080`; 0: the kernel chooses); needed for ports below 1024 without privilege. Repeatable, or a list with commas."},
     {"proxy-protocol", 0, "PORT,...|all", NULL, FOR_MODEL, option_read_proxy_ports, 0, 0, 0,

@@ -29,6 +29,7 @@ struct compile_options {
     struct str cluster_domain; // cluster.local
     uint64_t body_bytes_max;   // 0: none
     bool merge_slashes;
+    bool has_ssl_passthrough; // the annotation of ingress-nginx is served
 };
 
 // Addresses of a name outside the cluster (Service type ExternalName). The resolver keeps them up

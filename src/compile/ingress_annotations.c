@@ -219,16 +219,16 @@ static bool read_protocol(struct reading *r, struct str value, void *target)
     static const struct {
         const char *word;
         enum upstream_protocol protocol;
-    } protocols[] = {{"HTTP", UPSTREAM_HTTP},   {"AUTO_HTTP", UPSTREAM_HTTP},
+    } protocols[] = {{"HTTP", UPSTREAM_HTTP},   {"AUTO_HTTP", UPSTREAM_AUTO},
                      {"HTTPS", UPSTREAM_HTTPS}, {"GRPC", UPSTREAM_GRPC},
                      {"GRPCS", UPSTREAM_GRPCS}, {"FCGI", UPSTREAM_FCGI}};
     for (size_t i = 0; i < sizeof protocols / sizeof protocols[0]; i++) {
         if (!str_equal_nocase(value, str_of(protocols[i].word)))
             continue;
         *(enum upstream_protocol *)target = protocols[i].protocol;
-        if (protocols[i].protocol != UPSTREAM_HTTP && protocols[i].protocol != UPSTREAM_GRPC)
+        if (protocols[i].protocol == UPSTREAM_FCGI)
             complain_value(r, DIAG_UPSTREAM_PROTOCOL,
-                           "is a protocol that this version cannot speak");
+                           "is not supported, so requests are answered 502");
         return true;
     }
     struct diag *diag =
@@ -259,6 +259,135 @@ static bool read_aliases(struct reading *r, struct str value, void *target)
 {
     (void)r; // ingress.c looks at each, since it must know the other hosts
     return set_text(target, value);
+}
+
+// ---- TLS to the backend ----
+
+// A setting that only counts where TLS is spoken; with it the Ingress has clusters of its own.
+static struct upstream_tls *own_backend_tls(struct reading *r)
+{
+    struct upstream_tls *tls = &r->settings->backend_tls;
+    tls->name = JOIN(r->c->scratch, r->ingress->ns, STR("/"), r->ingress->name);
+    if (tls->line == 0) {
+        tls->line = r->pair->key.line;
+        tls->col = r->pair->key.col;
+        tls->path = annotation_path(r);
+    }
+    return tls;
+}
+
+static bool read_backend_secret(struct reading *r, struct str value, void *target)
+{
+    struct upstream_tls *tls = own_backend_tls(r);
+    ptrdiff_t slash = str_index(value, '/');
+    struct str ns = slash < 0 ? r->ingress->ns : str_upto(value, (size_t)slash);
+    struct str name = slash < 0 ? value : str_from(value, (size_t)slash + 1);
+    tls->secret_line = r->pair->value.line;
+    tls->secret_col = r->pair->value.col;
+    const char *why = NULL;
+    if (name.len == 0 || ns.len == 0 || str_index(name, '/') >= 0)
+        why = "is not of the form name or namespace/name, so the paths are answered 503";
+    else if (!str_equal(ns, r->ingress->ns))
+        why = "is in another namespace, so the paths are answered 503: cross namespace secrets are "
+              "not supported";
+    if (why) {
+        complain_value(r, DIAG_ANNOTATION_DENIES, why);
+        r->settings->is_denied = true;
+        return false;
+    }
+    return set_text(target, name);
+}
+
+static bool read_switch(struct reading *r, struct str value, void *target)
+{
+    own_backend_tls(r);
+    if (str_is(value, "on") || str_is(value, "off")) {
+        *(bool *)target = str_is(value, "on");
+        return true;
+    }
+    complain_value(r, DIAG_ANNOTATION_VALUE, "is not on or off; off is used");
+    return false;
+}
+
+static bool read_depth(struct reading *r, struct str value, void *target)
+{
+    uint64_t depth = 0;
+    own_backend_tls(r);
+    if (str_to_u64(value, 100, &depth) && depth > 0) {
+        *(uint32_t *)target = (uint32_t)depth;
+        return true;
+    }
+    complain_value(r, DIAG_ANNOTATION_VALUE, "is not a depth from 1 to 100; 1 is used");
+    return false;
+}
+
+static bool read_backend_name(struct reading *r, struct str value, void *target)
+{
+    own_backend_tls(r);
+    if (str_index(value, '$') >= 0)
+        return refuse(r, "has a variable, which is not served");
+    if (!uri_authority_is_valid(value) || str_index(value, ':') >= 0)
+        return refuse(r, "is no name of a host");
+    return set_text(target, value);
+}
+
+static bool read_ciphers(struct reading *r, struct str value, void *target)
+{
+    own_backend_tls(r);
+    if (has_bad_bytes(value) || value.len == 0)
+        return refuse(r, "has characters that a list of ciphers cannot have");
+    return set_text(target, value);
+}
+
+// The oldest and the newest of the list; all between them are on offer.
+static bool read_versions(struct reading *r, struct str value, void *target)
+{
+    static const struct {
+        const char *word;
+        uint16_t version;
+    } versions[] = {{"TLSv1", TLS_VERSION_1_0},
+                    {"TLSv1.1", TLS_VERSION_1_1},
+                    {"TLSv1.2", TLS_VERSION_1_2},
+                    {"TLSv1.3", TLS_VERSION_1_3}};
+    enum { COUNT = sizeof versions / sizeof versions[0] };
+    struct upstream_tls *tls = own_backend_tls(r);
+    struct str rest = value, word;
+    unsigned seen = 0, known;
+    bool is_right = true;
+    while (str_next(&rest, ' ', &word)) {
+        for (known = 0; known < COUNT && !str_is(word, versions[known].word); known++)
+            ;
+        if (known < COUNT)
+            seen |= 1u << known;
+        else // OpenSSL has given these up: they are passed over, as nginx does
+            is_right &= word.len == 0 || str_is(word, "SSLv2") || str_is(word, "SSLv3");
+    }
+    unsigned first = seen ? (unsigned)__builtin_ctz(seen) : 0;
+    unsigned last = seen ? 31 - (unsigned)__builtin_clz(seen) : 0;
+    (void)target;
+    if (!seen || !is_right || (seen >> first) + 1 != 2u << (last - first)) {
+        struct diag *diag = complain_value(r, DIAG_ANNOTATION_VALUE,
+                                           "is no list of versions; TLSv1.2 and TLSv1.3 are used");
+        diag_hint(r->c->diags, diag, "TLSv1, TLSv1.1, TLSv1.2 and TLSv1.3 are, without a gap");
+        return false;
+    }
+    tls->version_min = versions[first].version;
+    tls->version_max = versions[last].version;
+    return true;
+}
+
+// ---- TLS handed on ----
+
+static bool read_passthrough(struct reading *r, struct str value, void *target)
+{
+    if (!read_bool(r, value, target) || !*(bool *)target || r->c->options->has_ssl_passthrough)
+        return true;
+    *(bool *)target = false;
+    struct diag *diag =
+        complain(r->c, DIAG_ANNOTATION_NOT_SERVED, r->ingress, r->pair->key.line, r->pair->key.col,
+                 annotation_path(r), "ssl-passthrough is not served: it is switched off");
+    diag_hint(r->c->diags, diag, "option --enable-ssl-passthrough");
+    return false;
 }
 
 // ---- the table, by key ----
@@ -326,7 +455,7 @@ static const struct annotation annotations[] = {
     {.key = "auth-url", .effect = DENIES,
      .doc = "Authentication by another server."},
     {.key = "backend-protocol", .effect = SERVED, .read = read_protocol, .target = TARGET(protocol),
-     .doc = "What the backend speaks; HTTP and AUTO_HTTP are served, others are answered 502."},
+     .doc = "What the backend speaks: HTTP, AUTO_HTTP, HTTPS, GRPC or GRPCS; FCGI is answered 502. Without it, appProtocol of the Service's port says it."},
     {.key = "canary", .effect = REFUSES, .neutral = "false",
      .doc = "A share of another Ingress's requests."},
     {.key = "canary-by-cookie", .effect = IGNORED,
@@ -467,20 +596,20 @@ static const struct annotation annotations[] = {
      .doc = "Buffering of requests; bodies are streamed here."},
     {.key = "proxy-send-timeout", .effect = IGNORED,
      .doc = "Time between two writes; a VirtualService's timeout is served."},
-    {.key = "proxy-ssl-ciphers", .effect = IGNORED,
-     .doc = "TLS to the backend: ciphers."},
-    {.key = "proxy-ssl-name", .effect = IGNORED,
-     .doc = "TLS to the backend: name."},
-    {.key = "proxy-ssl-protocols", .effect = IGNORED,
-     .doc = "TLS to the backend: versions."},
-    {.key = "proxy-ssl-secret", .effect = IGNORED,
-     .doc = "TLS to the backend."},
-    {.key = "proxy-ssl-server-name", .effect = IGNORED, .neutral = "off",
-     .doc = "TLS to the backend: SNI."},
-    {.key = "proxy-ssl-verify", .effect = IGNORED, .neutral = "off",
-     .doc = "TLS to the backend: verification."},
-    {.key = "proxy-ssl-verify-depth", .effect = IGNORED,
-     .doc = "TLS to the backend: length of the chain."},
+    {.key = "proxy-ssl-ciphers", .effect = SERVED, .read = read_ciphers, .target = TARGET(backend_tls.ciphers),
+     .doc = "TLS to the backend: ciphers of TLS 1.2, in OpenSSL's form."},
+    {.key = "proxy-ssl-name", .effect = SERVED, .read = read_backend_name, .target = TARGET(backend_tls.server_name),
+     .doc = "TLS to the backend: name that its certificate must have, and that is sent; without it the request's host."},
+    {.key = "proxy-ssl-protocols", .effect = SERVED, .read = read_versions, .target = TARGET(backend_tls.version_min),
+     .doc = "TLS to the backend: versions, from TLSv1 to TLSv1.3; default TLSv1.2 TLSv1.3."},
+    {.key = "proxy-ssl-secret", .effect = SERVED, .read = read_backend_secret, .target = TARGET(backend_tls.secret),
+     .doc = "TLS to the backend: Secret of the same namespace with ca.crt, and tls.crt and tls.key where a certificate of ours is asked for."},
+    {.key = "proxy-ssl-server-name", .effect = SERVED, .read = read_switch, .target = TARGET(backend_tls.sends_sni),
+     .doc = "TLS to the backend: on sends the server name (SNI); default off."},
+    {.key = "proxy-ssl-verify", .effect = SERVED, .read = read_switch, .target = TARGET(backend_tls.verifies),
+     .doc = "TLS to the backend: on verifies its certificate, against the Secret's ca.crt or else the system's authorities; default off."},
+    {.key = "proxy-ssl-verify-depth", .effect = SERVED, .read = read_depth, .target = TARGET(backend_tls.verify_depth),
+     .doc = "TLS to the backend: longest chain of authorities; default 1."},
     {.key = "relative-redirects", .effect = IGNORED, .neutral = "false",
      .doc = "Redirects without a host."},
     {.key = "rewrite-target", .effect = SERVED, .read = read_target, .target = TARGET(rewrite_target),
@@ -513,8 +642,8 @@ static const struct annotation annotations[] = {
      .doc = "Sticky sessions: Secure of the cookie."},
     {.key = "ssl-ciphers", .effect = IGNORED,
      .doc = "TLS of the host: ciphers."},
-    {.key = "ssl-passthrough", .effect = IGNORED, .neutral = "false",
-     .doc = "TLS connections handed on by server name."},
+    {.key = "ssl-passthrough", .effect = SERVED, .read = read_passthrough, .target = TARGET(ssl_passthrough),
+     .doc = "TLS connections for the hosts are handed on by server name (SNI) to the backend of path /; needs --enable-ssl-passthrough."},
     {.key = "ssl-prefer-server-ciphers", .effect = IGNORED,
      .doc = "TLS of the host: whose order counts."},
     {.key = "ssl-redirect", .effect = SERVED, .read = read_bool, .target = TARGET(ssl_redirect),
@@ -631,6 +760,7 @@ struct ingress_settings ingress_settings_read(struct compiler *c, const struct o
                                         .temporal_code = 302,
                                         .permanent_code = 301,
                                         .protocol = UPSTREAM_BY_APP,
+                                        .backend_tls = {.object = ingress, .verify_depth = 1},
                                         .body_bytes_max = c->options->body_bytes_max};
     for (uint32_t i = 0; i < ingress->annotations.n; i++) {
         const struct text_pair *pair = &ingress->annotations.items[i];

@@ -4,6 +4,7 @@
 #pragma once
 #include "compile/context.h"
 #include "compile/service.h"
+#include "compile/upstream_tls.h"
 
 // What the annotations of one Ingress ask for; texts are borrowed from the object.
 struct ingress_settings {
@@ -12,6 +13,8 @@ struct ingress_settings {
     uint16_t temporal_code, permanent_code;
     bool use_regex, ssl_redirect, force_ssl_redirect, preserve_trailing_slash;
     enum upstream_protocol protocol;
+    struct upstream_tls backend_tls; // its name is empty unless some of it is given
+    bool ssl_passthrough;
     uint64_t body_bytes_max;
     bool is_denied;  // something that guards the backend is not served: 503
     bool is_refused; // the Ingress is not served

@@ -104,5 +104,15 @@ const struct cluster *ingress_cluster(struct compiler *c, const struct ingress_i
         report_port(c, item, service);
         return missing(c, item);
     }
-    return service_cluster_of_ingress(c, service, port, item->ingress->settings.protocol, NULL);
+    const struct ingress_settings *settings = &item->ingress->settings;
+    const struct upstream_tls *tls = &settings->backend_tls;
+    const struct cluster *cluster =
+        service_cluster_of_ingress(c, service, port, settings->protocol, tls);
+    bool is_plain = !cluster->tls && !cluster->is_missing && !cluster->is_unserved_protocol;
+    if (tls->name.len > 0 && is_plain) {
+        struct diag *diag = complain(c, DIAG_FIELD_NO_EFFECT, object, tls->line, tls->col,
+                                     tls->path, "has no effect on a backend without TLS");
+        diag_hint(c->diags, diag, "the annotation backend-protocol: HTTPS makes it TLS");
+    }
+    return cluster;
 }

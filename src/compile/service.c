@@ -150,6 +150,7 @@ static struct speech speech_of(const struct service_port *port, enum upstream_pr
             break;
         __attribute__((fallthrough));
     case UPSTREAM_HTTP:
+    case UPSTREAM_AUTO:
         return (struct speech){.suffix = says == PORT_HTTP2 ? STR(";HTTP") : STR_NONE};
     case UPSTREAM_HTTPS:
         return (struct speech){.is_tls = true, .suffix = STR(";HTTPS")};
@@ -210,7 +211,7 @@ struct cluster *service_cluster_of_ingress(struct compiler *c, const struct obje
                                            const struct upstream_tls *tls)
 {
     struct speech speech = speech_of(port, protocol);
-    if (speech.is_tls && tls)
+    if (speech.is_tls && tls->name.len > 0)
         speech.suffix = JOIN(c->scratch, speech.suffix, STR(";"), tls->name);
     return make_cluster(c, service, port, STR_NONE, &speech, tls);
 }

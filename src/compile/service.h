@@ -12,6 +12,7 @@ enum upstream_protocol {
     UPSTREAM_BY_APP,
     UPSTREAM_RAW,
     UPSTREAM_HTTP,
+    UPSTREAM_AUTO, // with TLS for clients that came with TLS
     UPSTREAM_HTTPS,
     UPSTREAM_GRPC,
     UPSTREAM_GRPCS,
@@ -36,8 +37,7 @@ enum port_protocol service_port_protocol(const struct service_port *port);
 struct cluster *service_cluster(struct compiler *c, const struct object *service,
                                 const struct service_port *port, struct str subset,
                                 enum upstream_protocol protocol);
-// The same as an Ingress asks for it; `annotations` names what is its own in the cluster's name
-// where they change TLS to the backend, NULL: they do not.
+// The same as an Ingress asks for it.
 struct upstream_tls;
 struct cluster *service_cluster_of_ingress(struct compiler *c, const struct object *service,
                                            const struct service_port *port,

@@ -8,8 +8,10 @@
 // proxy-ssl-* of an Ingress; texts are borrowed from the object.
 struct upstream_tls {
     const struct object *object;
-    struct str name;   // in the name of the cluster: "shop/web"
-    struct str secret; // "name" or "namespace/name"; empty: none
+    struct str name; // in the name of the cluster: "shop/web"; empty: all are the defaults
+    struct str path; // the first of the annotations that is there
+    uint32_t line, col;
+    struct str secret; // in the same namespace; empty: none
     uint32_t secret_line, secret_col;
     struct str server_name; // to verify, and to send; empty: the request's host
     struct str ciphers;     // OpenSSL's form
@@ -20,6 +22,5 @@ struct upstream_tls {
 
 void upstream_tls_of_policy(struct compiler *c, struct cluster *cluster,
                             const struct policy_tls *policy);
-// `tls` NULL: any certificate is taken, no name is sent (ingress-nginx's defaults).
 void upstream_tls_of_ingress(struct compiler *c, struct cluster *cluster,
                              const struct upstream_tls *tls);
