@@ -34,7 +34,7 @@ void h2_session_mark(struct h2_session *session)
         list_push_back(&session->worker->h2_dirty, &session->dirty);
 }
 
-bool h2_session_read(struct h2_session *session)
+static bool read_into(struct h2_session *session, char *room)
 {
     struct worker *worker = session->worker;
     size_t done = 0;
@@ -44,7 +44,7 @@ bool h2_session_read(struct h2_session *session)
                         EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
             break; // the kernel reports once more what is there
         }
-        ssize_t n = sock_recv(session->sock, worker->scratch, READ_BYTES);
+        ssize_t n = sock_recv(session->sock, room, READ_BYTES);
         if (n == -EAGAIN)
             break;
         if (n <= 0)
@@ -52,13 +52,24 @@ bool h2_session_read(struct h2_session *session)
         done += (size_t)n;
         if (session->down)
             WORKER_COUNT(worker, DOWNSTREAM_BYTES_RECEIVED, n);
-        struct str bytes = {worker->scratch, (size_t)n};
+        struct str bytes = {room, (size_t)n};
         if (!h2_receive(session->h2, bytes, worker->loop.now_ms))
             session->has_failed = true;
     }
     if (session->has_failed || h2_wants_write(session->h2))
         h2_session_mark(session);
     return !session->sock->failed;
+}
+
+// Not into scratch memory: what an event does may build a head there (a 1xx) while the bytes behind
+// it are still to be read.
+bool h2_session_read(struct h2_session *session)
+{
+    struct worker *worker = session->worker;
+    char *room = pool_take(&worker->large);
+    bool ok = read_into(session, room);
+    pool_give(&worker->large, room);
+    return ok;
 }
 
 static bool send_out(struct h2_session *session)
