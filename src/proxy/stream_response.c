@@ -182,8 +182,8 @@ enum step_result stream_step_head(struct stream *stream)
         return stream_begin_response_mixed(stream);
     if (pump_request(stream) == STEP_NEXT)
         return STEP_NEXT;
-    if (stream->up_h2)
-        return STEP_WAIT;
+    if (stream->up_h2) // with the request sent nothing of the pump tells of a loss
+        return stream->up_lost ? stream_upstream_failed(stream) : STEP_WAIT;
     if (down->tx && !downstream_flush(down)) // the rest of an interim head
         return stream_client_gone(stream);
     for (unsigned n_interims = 0;;) {
