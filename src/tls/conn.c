@@ -228,7 +228,9 @@ enum tls_status tls_handshake(struct tls_conn *conn)
     io_begin(conn);
     if (waits < 0)
         return fail_handshake(conn);
+    kdf_watch(conn->is_server ? conn : NULL);
     int ok = SSL_do_handshake(conn->ssl);
+    kdf_watch(NULL);
     if (ok == 1)
         return finish_handshake(conn);
     int error = SSL_get_error(conn->ssl, ok);

@@ -38,7 +38,8 @@ static struct tls_context *make_context(bool is_server)
     CHECK(context);
     atomic_init(&context->n_refs, 1);
     context->is_server = is_server;
-    context->ssl = SSL_CTX_new(is_server ? TLS_server_method() : TLS_client_method());
+    context->ssl = SSL_CTX_new_ex(NULL, kdf_properties(),
+                                  is_server ? TLS_server_method() : TLS_client_method());
     CHECK(context->ssl);
     SSL_CTX_set_options(context->ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                           SSL_OP_CIPHER_SERVER_PREFERENCE |
@@ -178,7 +179,6 @@ struct tls_context *tls_server_create(const struct tls_server_config *config,
         return NULL;
     }
     tickets_use(context, config);
-    SSL_CTX_set_keylog_callback(context->ssl, record_on_secret);
     SSL_CTX_set_tlsext_servername_callback(context->ssl, on_server_name);
     SSL_CTX_set_dh_auto(context->ssl, 1); // for lists that name DHE
     if (config->has_alpn)
@@ -247,6 +247,7 @@ void tls_init(void)
     memory_init();
     CHECK(OPENSSL_init_ssl(OPENSSL_INIT_LOAD_SSL_STRINGS, NULL) == 1);
     io_init();
+    kdf_init();
     record_init();
     tickets_init();
     ERR_clear_error();
@@ -257,5 +258,6 @@ void tls_fini(void)
     tickets_fini();
     authorities_fini();
     record_fini();
+    kdf_fini();
     io_fini();
 }

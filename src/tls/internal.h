@@ -158,10 +158,20 @@ unsigned io_count_records(void); // in what the call wrote
 ssize_t io_recv(struct tls_conn *conn, void *data, size_t cap);
 void io_on_info(const SSL *ssl, int where, int value); // OpenSSL's callback
 
+// kdf.c: the key schedule of TLS 1.3.
+enum { KDF_SECRET_MAX = 48 };
+void kdf_init(void);
+void kdf_fini(void);
+const char *kdf_properties(void);      // for SSL_CTX_new_ex(); NULL: OpenSSL's own is in use
+void kdf_watch(struct tls_conn *conn); // this thread's handshakes are its; NULL: nobody's
+void kdf_expand(const char *hash, const uint8_t *secret, size_t secret_len, const char *label,
+                uint8_t *ret, size_t len);
+
 // record.c: what takes OpenSSL's place after the handshake of a TLS 1.3 server.
 void record_init(void);
 void record_fini(void);
-void record_on_secret(const SSL *ssl, const char *line); // OpenSSL's key log callback
+// A traffic secret as the handshake derives it: the client's (`is_in`) or ours.
+void record_note_secret(struct tls_conn *conn, bool is_in, const uint8_t *secret, size_t len);
 // Takes over behind `n_sent` records. false: this connection stays with OpenSSL.
 bool record_adopt(struct tls_conn *conn, unsigned n_sent);
 bool record_write(struct tls_conn *conn, struct str first, struct str second);

@@ -19,7 +19,6 @@ enum {
     PLAINTEXT_MAX = 16 * 1024,
     CIPHERTEXT_MAX = PLAINTEXT_MAX + 256,
     OVERHEAD_BYTES = HEADER_BYTES + 1 /* type */ + TAG_BYTES,
-    SECRET_MAX = 48,
     KEY_MAX = 32,
     // Of what is read from the wire at a time.
     INPUT_BYTES = 68 * 1024,
@@ -38,17 +37,16 @@ struct suite {
     uint8_t key_len, secret_len;
     const char *cipher_name, *digest_name;
     EVP_CIPHER *cipher; // fetched once
-    EVP_MD *digest;
 };
 static struct suite suites[] = {
-    {0x1301, 16, 32, "AES-128-GCM", "SHA256", NULL, NULL},
-    {0x1302, 32, 48, "AES-256-GCM", "SHA384", NULL, NULL},
-    {0x1303, 32, 32, "ChaCha20-Poly1305", "SHA256", NULL, NULL},
+    {0x1301, 16, 32, "AES-128-GCM", "SHA256", NULL},
+    {0x1302, 32, 48, "AES-256-GCM", "SHA384", NULL},
+    {0x1303, 32, 32, "ChaCha20-Poly1305", "SHA256", NULL},
 };
 enum { N_SUITES = sizeof(suites) / sizeof(*suites) };
 
 struct direction {
-    uint8_t secret[SECRET_MAX], key[KEY_MAX], iv[NONCE_BYTES];
+    uint8_t secret[KDF_SECRET_MAX], key[KEY_MAX], iv[NONCE_BYTES];
     uint64_t n_records; // under this key: the next one's number
     uint64_t key_id;    // unique in the process; 0: key and iv are still to be derived
 };
@@ -66,7 +64,6 @@ struct workshop {
         EVP_CIPHER_CTX *ctx[N_SUITES];
         uint64_t key_id[N_SUITES];
     } seals, opens;
-    EVP_MD_CTX *hash;
     uint64_t next_key_id;
     uint8_t plain[CIPHERTEXT_MAX];
     char input[INPUT_BYTES];
@@ -82,7 +79,6 @@ static void free_workshop(void *of_thread)
         EVP_CIPHER_CTX_free(shop->seals.ctx[i]);
         EVP_CIPHER_CTX_free(shop->opens.ctx[i]);
     }
-    EVP_MD_CTX_free(shop->hash);
     OPENSSL_cleanse(shop->plain, sizeof(shop->plain));
     free(shop);
     workshop = NULL;
@@ -94,8 +90,6 @@ static struct workshop *get_workshop(void)
         return workshop;
     workshop = calloc(1, sizeof(*workshop));
     CHECK(workshop);
-    workshop->hash = EVP_MD_CTX_new();
-    CHECK(workshop->hash);
     for (size_t i = 0; i < N_SUITES; i++) {
         if (!suites[i].id)
             continue;
@@ -115,9 +109,8 @@ void record_init(void)
 {
     for (size_t i = 0; i < N_SUITES; i++) {
         suites[i].cipher = EVP_CIPHER_fetch(NULL, suites[i].cipher_name, NULL);
-        suites[i].digest = EVP_MD_fetch(NULL, suites[i].digest_name, NULL);
         ERR_clear_error(); // one may be missing (FIPS): its connections stay with OpenSSL
-        if (!suites[i].cipher || !suites[i].digest)
+        if (!suites[i].cipher)
             suites[i].id = 0;
     }
     CHECK(pthread_key_create(&workshop_key, free_workshop) == 0);
@@ -128,56 +121,16 @@ void record_fini(void)
     if (workshop)
         free_workshop(workshop);
     pthread_key_delete(workshop_key);
-    for (size_t i = 0; i < N_SUITES; i++) {
+    for (size_t i = 0; i < N_SUITES; i++)
         EVP_CIPHER_free(suites[i].cipher);
-        EVP_MD_free(suites[i].digest);
-    }
 }
 
 // ---- keys ----
 
-static void digest_two(const struct suite *suite, const uint8_t *pad, size_t pad_len,
-                       const uint8_t *data, size_t len, uint8_t *ret)
-{
-    EVP_MD_CTX *hash = get_workshop()->hash;
-    CHECK(EVP_DigestInit_ex2(hash, suite->digest, NULL) == 1 &&
-          EVP_DigestUpdate(hash, pad, pad_len) == 1 && EVP_DigestUpdate(hash, data, len) == 1 &&
-          EVP_DigestFinal_ex(hash, ret, NULL) == 1);
-}
-
-// RFC 2104, with contexts that are there already.
-static void authenticate(const struct suite *suite, const uint8_t *secret, const uint8_t *data,
-                         size_t len, uint8_t ret[SECRET_MAX])
-{
-    uint8_t inner[128], outer[128], digest[SECRET_MAX];
-    size_t block = suite->secret_len == 48 ? 128 : 64;
-    for (size_t i = 0; i < block; i++) {
-        uint8_t byte = i < suite->secret_len ? secret[i] : 0;
-        inner[i] = byte ^ 0x36;
-        outer[i] = byte ^ 0x5c;
-    }
-    digest_two(suite, inner, block, data, len, digest);
-    digest_two(suite, outer, block, digest, suite->secret_len, ret);
-    OPENSSL_cleanse(inner, sizeof(inner));
-    OPENSSL_cleanse(outer, sizeof(outer));
-}
-
-// HKDF-Expand-Label without context (RFC 8446, 7.1); one block of output is enough for all.
 static void expand(const struct suite *suite, const uint8_t *secret, const char *label,
                    uint8_t *ret, size_t len)
 {
-    uint8_t info[32] = {0, (uint8_t)len}, block[SECRET_MAX];
-    size_t label_len = strlen(label), at = 2;
-    CHECK(label_len <= 16 && len <= suite->secret_len);
-    info[at++] = (uint8_t)(6 + label_len);
-    memcpy(info + at, "tls13 ", 6);
-    memcpy(info + at + 6, label, label_len);
-    at += 6 + label_len;
-    info[at++] = 0; // context
-    info[at++] = 1; // counter
-    authenticate(suite, secret, info, at, block);
-    memcpy(ret, block, len);
-    OPENSSL_cleanse(block, sizeof(block));
+    kdf_expand(suite->digest_name, secret, suite->secret_len, label, ret, len);
 }
 
 static void derive_keys(const struct suite *suite, struct direction *direction)
@@ -191,7 +144,7 @@ static void derive_keys(const struct suite *suite, struct direction *direction)
 // RFC 8446, 7.2
 static void update_keys(const struct suite *suite, struct direction *direction)
 {
-    uint8_t next[SECRET_MAX];
+    uint8_t next[KDF_SECRET_MAX];
     expand(suite, direction->secret, "traffic upd", next, suite->secret_len);
     memcpy(direction->secret, next, suite->secret_len);
     OPENSSL_cleanse(next, sizeof(next));
@@ -540,37 +493,17 @@ bool record_has_pending(const struct tls_conn *conn)
 
 // ---- the change from OpenSSL ----
 
-static int hex_value(char c)
+void record_note_secret(struct tls_conn *conn, bool is_in, const uint8_t *secret, size_t len)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static bool read_secret(const char *text, uint8_t ret[SECRET_MAX])
-{
-    for (size_t i = 0; text[2 * i]; i++) {
-        int high = hex_value(text[2 * i]), low = high < 0 ? -1 : hex_value(text[2 * i + 1]);
-        if (low < 0 || i == SECRET_MAX)
-            return false;
-        ret[i] = (uint8_t)(high << 4 | low);
-    }
-    return true;
-}
-
-// "LABEL random secret": OpenSSL's only way to tell the secrets.
-void record_on_secret(const SSL *ssl, const char *line)
-{
-    struct tls_conn *conn = conn_of(ssl);
-    bool is_in = strncmp(line, "CLIENT_TRAFFIC_SECRET_0 ", 24) == 0,
-         is_out = strncmp(line, "SERVER_TRAFFIC_SECRET_0 ", 24) == 0;
-    const char *text = strrchr(line, ' ');
-    if ((!is_in && !is_out) || !text)
+    if (conn->is_done || len > KDF_SECRET_MAX)
         return;
     if (!conn->layer) {
         conn->layer = calloc(1, sizeof(*conn->layer));
         CHECK(conn->layer);
     }
     struct direction *direction = is_in ? &conn->layer->in : &conn->layer->out;
-    direction->key_id = read_secret(text + 1, direction->secret);
+    memcpy(direction->secret, secret, len);
+    direction->key_id = 1;
 }
 
 static const struct suite *find_suite(const SSL *ssl)
