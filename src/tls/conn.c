@@ -52,6 +52,9 @@ void conn_fail_with_alert(struct tls_conn *conn, int description)
 {
     conn_fail(conn, "the peer sent an alert");
     set_failure(conn, "the peer sent the alert", SSL_alert_desc_string_long(description));
+    for (char *at = conn->failure_text; at && *at; at++)
+        if (*at == '_') // "unexpected_message", but "bad record mac"
+            *at = ' ';
 }
 
 void conn_note_failure(struct tls_conn *conn)

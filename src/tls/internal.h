@@ -130,6 +130,7 @@ struct tls_conn {
     bool was_short;          // the last recv emptied the wire
     bool saw_end;            // of file, on the wire
     bool is_closed;          // close_notify has come
+    bool is_shut; // close_notify was sent, or could not be
     bool is_failed;          // for good; see failure
     const char *failure;     // static, or failure_text; NULL: none
     char *failure_text;      // owned

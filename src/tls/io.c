@@ -453,6 +453,8 @@ ssize_t tls_send2(struct tls_conn *conn, struct str first, struct str second)
     CHECK(conn->is_done && len <= TLS_SEND_MAX);
     if (conn->is_failed || conn->wire_error)
         return broken(conn);
+    if (conn->is_shut)
+        return -EPIPE;
     if (tls_wants_write(conn)) {
         int waits = tls_flush(conn);
         if (waits < 0)
@@ -478,8 +480,9 @@ ssize_t tls_send(struct tls_conn *conn, const void *data, size_t len)
 
 void tls_shutdown(struct tls_conn *conn)
 {
-    if (!conn->is_done || conn->is_failed || conn->wire_error)
+    if (!conn->is_done || conn->is_failed || conn->wire_error || conn->is_shut)
         return;
+    conn->is_shut = true;
     // Behind half a record nothing may follow but its other half.
     if (tls_wants_write(conn) && tls_flush(conn) != 0)
         return;

@@ -266,6 +266,10 @@ static void test_an_orderly_end(void **state)
         // The other direction stands.
         assert_int_equal(tls_send(both.ends.server, "answer", 6), 6);
         tls_shutdown(both.ends.server);
+        unsigned n_sends = both.ends.server_wire.n_sends;
+        tls_shutdown(both.ends.server); // once
+        assert_int_equal(tls_send(both.ends.server, "x", 1), -EPIPE);
+        assert_int_equal(both.ends.server_wire.n_sends, n_sends);
         assert_int_equal(tls_recv(both.ends.client, data, sizeof(data)), 6);
         assert_int_equal(tls_recv(both.ends.client, data, sizeof(data)), 0);
         close_both(&both);

@@ -142,7 +142,9 @@ struct tls_conn *tls_connect(struct tls_context *context, struct tls_io *io, str
                              struct tls_session *session);
 void tls_free(struct tls_conn *conn); // NULL is fine; sends nothing
 enum tls_status tls_handshake(struct tls_conn *conn);
-bool tls_wants_write(const struct tls_conn *conn); // ciphertext waits for room on the wire
+// Ciphertext waits for room on the wire. A server's ticket (TLS 1.3) does not count: it goes along
+// with the first data, or with tls_flush().
+bool tls_wants_write(const struct tls_conn *conn);
 // Sends what waits. 0: nothing waits any more; -EAGAIN; other -errno.
 int tls_flush(struct tls_conn *conn);
 // > 0: bytes; 0: end (close_notify); -EAGAIN: nothing now; -EPROTO: broken, or cut without
