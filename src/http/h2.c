@@ -387,12 +387,39 @@ struct fields {
     size_t n;
 };
 
+// What is another one with each message, or one client's own on a connection that others share
+// (RFC 7541, 7.1.3): in the compression's table it would push out what comes again, and nghttp2
+// compares every entry of a name.
+static bool is_unindexed(struct str name)
+{
+    switch (name.len) {
+    case 6:
+        return str_is(name, "cookie");
+    case 9:
+        return str_is(name, "x-real-ip");
+    case 11:
+        return str_is(name, "traceparent");
+    case 12:
+        return str_is(name, "x-request-id") || str_is(name, "grpc-timeout");
+    case 13:
+        return str_is(name, "authorization");
+    case 15:
+        return str_is(name, "x-forwarded-for");
+    case 23:
+        return str_is(name, "x-forwarded-client-cert");
+    case 24:
+        return str_is(name, "x-envoy-external-address");
+    default:
+        return false;
+    }
+}
+
 static void add_field(struct fields *fields, struct str name, struct str value)
 {
     if (fields->n < FIELDS_MAX)
-        fields->items[fields->n++] =
-            (nghttp2_nv){(uint8_t *)(uintptr_t)name.ptr, (uint8_t *)(uintptr_t)value.ptr, name.len,
-                         value.len, NGHTTP2_NV_FLAG_NONE};
+        fields->items[fields->n++] = (nghttp2_nv){
+            (uint8_t *)(uintptr_t)name.ptr, (uint8_t *)(uintptr_t)value.ptr, name.len, value.len,
+            is_unindexed(name) ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE};
 }
 
 // false: more fields than fit.
