@@ -16,6 +16,8 @@
     X(TLS_HANDSHAKE_FAILURES, "sluicegate_downstream_tls_handshake_failures_total", "counter", "TLS handshakes with clients that failed or were not completed in time.") \
     X(REQUESTS, "sluicegate_downstream_requests_total", "counter", "Requests begun.") \
     X(REQUESTS_ACTIVE, "sluicegate_requests_active", "gauge", "Requests in flight.") \
+    X(H2_CONNECTIONS, "sluicegate_downstream_http2_connections_total", "counter", "Connections from clients that spoke HTTP/2.") \
+    X(H2_CONNECTIONS_ENDED, "sluicegate_downstream_http2_connections_ended_total", "counter", "Connections from clients that we ended because their HTTP/2 was broken, or a flood.") \
     X(PROTOCOL_ERRORS, "sluicegate_downstream_protocol_errors_total", "counter", "Requests refused because their framing or syntax was wrong.") \
     X(TUNNELS_ACTIVE, "sluicegate_tunnels_active", "gauge", "Upgraded (WebSocket) and TCP connections that are relayed.") \
     X(DOWNSTREAM_BYTES_RECEIVED, "sluicegate_downstream_received_bytes_total", "counter", "Bytes read from clients.") \

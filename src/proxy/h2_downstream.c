@@ -299,14 +299,14 @@ void h2_begin_downstream(struct downstream *down)
         .header_list_bytes = head_bytes_max(worker),
     };
     down->state = DOWN_H2;
+    WORKER_COUNT(worker, H2_CONNECTIONS, 1);
     down->h2 = h2_session_create(worker, &down->sock, &options, &events);
     down->h2->down = down;
     h2_session_mark(down->h2);
     arm(down, proxy_get_options(worker->proxy)->keepalive_timeout_ms);
     if (down->rx) {
         struct str bytes = {down->rx + down->rx_off, down->rx_end - down->rx_off};
-        if (!h2_receive(down->h2->h2, bytes, worker->loop.now_ms))
-            down->h2->has_failed = true;
+        h2_session_take(down->h2, bytes);
         downstream_drop_rx(down);
     }
     if (worker->is_draining || down->close_after)

@@ -34,6 +34,16 @@ void h2_session_mark(struct h2_session *session)
         list_push_back(&session->worker->h2_dirty, &session->dirty);
 }
 
+bool h2_session_take(struct h2_session *session, struct str bytes)
+{
+    if (h2_receive(session->h2, bytes, session->worker->loop.now_ms))
+        return true;
+    session->has_failed = true;
+    if (session->down)
+        WORKER_COUNT(session->worker, H2_CONNECTIONS_ENDED, 1);
+    return false;
+}
+
 static bool read_into(struct h2_session *session, char *room)
 {
     struct worker *worker = session->worker;
@@ -52,9 +62,7 @@ static bool read_into(struct h2_session *session, char *room)
         done += (size_t)n;
         if (session->down)
             WORKER_COUNT(worker, DOWNSTREAM_BYTES_RECEIVED, n);
-        struct str bytes = {room, (size_t)n};
-        if (!h2_receive(session->h2, bytes, worker->loop.now_ms))
-            session->has_failed = true;
+        h2_session_take(session, (struct str){room, (size_t)n});
     }
     if (session->has_failed || h2_wants_write(session->h2))
         h2_session_mark(session);

@@ -33,6 +33,8 @@ struct h2_session *h2_session_create(struct worker *worker, struct sock *sock,
                                      const struct h2_events *events);
 void h2_session_destroy(struct h2_session *session); // NULL is fine
 void h2_session_mark(struct h2_session *session);    // has frames to send
+// Bytes that came; false: broken, or a flood: the session ends.
+bool h2_session_take(struct h2_session *session, struct str bytes);
 // Reads and handles what is there. false: the connection is at its end.
 bool h2_session_read(struct h2_session *session);
 // Sends what there is. false: the connection failed.
