@@ -41,6 +41,7 @@
     X(CERTIFICATE_TIME,  "certificate-time",  DIAG_WARNING, "A certificate has expired or is not valid yet; it is served all the same.") \
     X(CERTIFICATE_HOST,  "certificate-host",  DIAG_WARNING, "A certificate is not for the host that it is served for.") \
     X(CIPHER_SUITE,      "cipher-suite",      DIAG_WARNING, "A cipher suite is none that can be chosen, or is named twice; it is ignored.") \
+    X(TLS_HOST_TAKEN,    "tls-host-taken",    DIAG_WARNING, "An older object brings the certificate of the host, or serves it, on the HTTPS port; this one is ignored.") \
     X(TLS_NOT_SERVED,    "tls-not-served",    DIAG_WARNING, "The part needs TLS, which this version does not serve.") \
     X(HOST_SHARED,       "host-shared",       DIAG_WARNING, "An Ingress and a VirtualService have the same host on one port; the VirtualService's routes come first.") \
     /* Ingress */ \

@@ -36,6 +36,31 @@ bool option_read_text(struct options *options, const struct option_row *row, str
     return true;
 }
 
+bool option_read_secret(struct options *options, const struct option_row *row, struct str value,
+                        struct buf *reterr)
+{
+    ptrdiff_t slash = str_index(value, '/');
+    if (slash <= 0 || (size_t)slash + 1 == value.len ||
+        str_index(str_from(value, (size_t)slash + 1), '/') >= 0)
+        return refuse(reterr, value, "of the form NAMESPACE/NAME");
+    *(struct str *)place_of(options, row) = value;
+    return true;
+}
+
+bool option_read_hsts(struct options *options, const struct option_row *row, struct str value,
+                      struct buf *reterr)
+{
+    (void)row;
+    bool is_off = str_is(value, "off");
+    for (size_t i = 0; i < value.len; i++) {
+        // A percent would begin an operator.
+        if (value.ptr[i] < ' ' || value.ptr[i] > '~' || value.ptr[i] == '%')
+            return refuse(reterr, value, "a header's value, or off");
+    }
+    options->compile.hsts = is_off ? STR_NONE : value;
+    return true;
+}
+
 bool option_read_switch(struct options *options, const struct option_row *row, struct str value,
                         struct buf *reterr)
 {

@@ -30,6 +30,8 @@ struct option_row {
     X(path)      /* adds to paths */ \
     X(proxy_ports) /* adds to proxy_ports; 80,443 or all */ \
     X(port_map)  /* adds to port_maps; 80=8080[,...] */ \
+    X(secret)    /* struct str; ns/name */ \
+    X(hsts)      /* compile.hsts; off: empty */ \
     X(labels)    /* adds to labels; key=value[,...] */ \
     X(admin)     /* has_admin, admin; ADDR:PORT, none or off */ \
     X(workers)   /* proxy.n_workers; 0: one a core */ \

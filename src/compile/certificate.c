@@ -174,16 +174,18 @@ static void report_failure(struct compiler *c, const struct server_tls *tls,
     bool is_of_pair = error->part != TLS_PART_CA && error->part != TLS_PART_CRL;
     if (is_of_pair && tls->credentials[error->pair]->is_told)
         return;
-    if (is_of_pair)
+    if (is_of_pair && error->part != TLS_PART_OCSP)
         tls->credentials[error->pair]->is_told = true;
+    const char *otherwise =
+        !is_of_pair && tls->otherwise_trust ? tls->otherwise_trust : tls->otherwise;
     char message[512];
     int len = snprintf(message, sizeof(message), "%s", error->message);
-    if (tls->otherwise && material->object == tls->user.object)
-        snprintf(message + len, sizeof(message) - (size_t)len, "; its hosts %s", tls->otherwise);
-    else if (tls->otherwise)
+    if (otherwise && material->object == tls->user.object)
+        snprintf(message + len, sizeof(message) - (size_t)len, "; its hosts %s", otherwise);
+    else if (otherwise)
         snprintf(message + len, sizeof(message) - (size_t)len, "; the hosts of %.*s %s",
                  STR_ARG(place_text(c, tls->user.object, tls->user.line, tls->user.col)),
-                 tls->otherwise);
+                 otherwise);
     complain_material(c, DIAG_CERTIFICATE_INVALID, material, message);
 }
 
@@ -221,13 +223,38 @@ static void add_facts(struct compiler *c, const struct server_tls *tls, struct f
         certificates[i] = (struct certificate){
             .source = arena_str(c->arena, credential->certificate.source),
             .subject = look->subject, // the registry's, as long as the snapshot
-            .key_type = look->key_type,
-            .not_before_s = look->not_before_s,
-            .not_after_s = look->not_after_s};
+            .key_type = look->key_type};
+        if (credential->is_our_own)
+            continue;
+        certificates[i].not_before_s = look->not_before_s;
+        certificates[i].not_after_s = look->not_after_s;
         check_time(c, credential, look);
     }
     chain->certificates = certificates;
     chain->n_certificates = (uint16_t)tls->n_credentials;
+}
+
+// What the server can do without is left out, and reported.
+static bool is_dispensable(struct compiler *c, struct server_tls *tls,
+                           const struct tls_error *error)
+{
+    if (error->part == TLS_PART_OCSP && error->pair < tls->n_credentials) {
+        const char *otherwise = tls->otherwise;
+        tls->otherwise = NULL;
+        report_failure(c, tls, error);
+        tls->otherwise = otherwise;
+        tls->credentials[error->pair]->staple.text = STR_NONE;
+        return true;
+    }
+    if (error->part == TLS_PART_CIPHERS && tls->cipher_user.object) {
+        const struct credential_user *user = &tls->cipher_user;
+        complain(c, DIAG_ANNOTATION_VALUE, user->object, user->line, user->col, user->path,
+                 "%s; the default ciphers are used", error->message);
+        tls->cipher_user.object = NULL;
+        tls->config.common.ciphers = STR_NONE;
+        return true;
+    }
+    return false;
 }
 
 bool server_tls_open(struct compiler *c, struct server_tls *tls, struct filter_chain *chain)
@@ -246,16 +273,10 @@ bool server_tls_open(struct compiler *c, struct server_tls *tls, struct filter_c
     config.common.crl_pem = tls->crl.text;
     struct tls_error error = {0};
     struct tls_context *context = builder_tls_server(c->builder, &config, &error);
-    if (!context && error.part == TLS_PART_OCSP && error.pair < tls->n_credentials) {
-        // Without its staple the certificate is as good as most others.
-        const char *otherwise = tls->otherwise;
-        tls->otherwise = NULL;
-        report_failure(c, tls, &error);
-        tls->otherwise = otherwise;
-        tls->credentials[error.pair]->staple.text = STR_NONE;
+    if (!context && is_dispensable(c, tls, &error))
         return server_tls_open(c, tls, chain);
-    }
     if (!context) {
+        tls->is_trust_broken = error.part == TLS_PART_CA || error.part == TLS_PART_CRL;
         report_failure(c, tls, &error);
         return false;
     }

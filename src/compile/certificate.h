@@ -18,7 +18,8 @@ struct material {
 struct credential {
     struct material certificate, key, staple;
     struct material ca, crl;
-    bool is_told; // that it cannot be used
+    bool is_told;    // that it cannot be used
+    bool is_our_own; // self-signed at the start: its times are no facts of the configuration
     bool is_told_time;
 };
 
@@ -49,8 +50,11 @@ struct server_tls {
     size_t n_credentials;
     struct material ca, crl;
     struct tls_server_config config;
-    struct credential_user user; // for what is wrong with other settings
+    struct credential_user user;        // for what is wrong with other settings
+    struct credential_user cipher_user; // of the cipher list, which can be done without; or unset
     const char *otherwise;       // what becomes of its hosts, for the message: "are not served"
+    const char *otherwise_trust; // the same when authorities cannot be used; NULL: as above
+    bool is_trust_broken;        // set when they cannot
 };
 // Fills in the TLS parts of `chain`. false: reported, the chain has no context.
 bool server_tls_open(struct compiler *c, struct server_tls *tls, struct filter_chain *chain);

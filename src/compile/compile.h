@@ -30,6 +30,8 @@ struct compile_options {
     uint64_t body_bytes_max;   // 0: none
     bool merge_slashes;
     bool has_ssl_passthrough; // the annotation of ingress-nginx is served
+    struct str default_certificate; // Secret "ns/name" for Ingress; empty: one of our own making
+    struct str hsts;                // strict-transport-security of Ingress over HTTPS; empty: none
 };
 
 // Addresses of a name outside the cluster (Service type ExternalName). The resolver keeps them up

@@ -54,6 +54,7 @@ static inline void world_init(struct world *world)
                                  .ingress_controller = STR("sluicegate.io/ingress-controller"),
                                  .http_port = 80,
                                  .https_port = 443,
+                                 .hsts = STR("max-age=1"),
                                  .cluster_domain = STR("cluster.local")};
     assert_true(address_parse_ip(STR("0.0.0.0"), &world->options.bind));
 }
@@ -171,8 +172,9 @@ static inline void world_describe(struct world *world, const struct route *route
     if (!route) {
         snprintf(out, WORLD_ANSWER_MAX, "404");
     } else if (route->action == ROUTE_REDIRECT) {
+        uint16_t port = str_is(request->scheme, "https") ? 443 : 80;
         size_t len =
-            redirect_location(route, request, has_query, STR("http"), 80, path, sizeof path);
+            redirect_location(route, request, has_query, request->scheme, port, path, sizeof path);
         snprintf(out, WORLD_ANSWER_MAX, "%u %.*s", route->redirect->code, (int)len, path);
     } else if (route->action == ROUTE_RESPOND) {
         snprintf(out, WORLD_ANSWER_MAX, "=%u", route->status);

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Collects the Ingresses that are ours by host, oldest first; ingress_route.c puts each host in
 // order.
-#include "compile/ingress.h"
 #include "compile/gateway.h"
 #include "compile/hosts.h"
+#include "compile/ingress_https.h"
 
 struct ingresses {
     struct compiler *c;
-    struct map *hosts;        // name -> struct ingress_host
-    struct map *certificates; // host of a tls section, lower case -> anything
+    struct map *hosts; // name -> struct ingress_host
+    struct ingress_https https;
     uint32_t order;
     const struct object *first;
 };
@@ -204,26 +204,19 @@ static void add_aliases(struct ingresses *all, struct ingress_host *host,
     }
 }
 
-static void add_certificates(struct ingresses *all, const struct ingress_entry *entry)
+// Of a host: each from the first Ingress that has it.
+static void add_settings(struct ingress_host *host, const struct ingress_entry *entry)
 {
-    struct compiler *c = all->c;
-    const struct ingress *ingress = entry->object->ingress;
-    for (uint32_t i = 0; i < ingress->n_tls; i++) {
-        const struct ingress_tls *tls = &ingress->tls[i];
-        complain(c, DIAG_TLS_NOT_SERVED, entry->object, tls->line, tls->col,
-                 path_of(c, "spec.tls[%u]", i),
-                 "certificates are not served, so nothing answers on port 443%s",
-                 entry->settings.ssl_redirect
-                     ? "; plain HTTP of these hosts is redirected there all the same"
-                     : "");
-        for (uint32_t k = 0; k < tls->hosts.n; k++)
-            map_put(all->certificates, host_lower(c->scratch, text_str(tls->hosts.items[k])), all);
-        for (uint32_t k = 0; tls->hosts.n == 0 && k < ingress->n_rules; k++) {
-            struct str name = text_str(ingress->rules[k].host);
-            if (name.len > 0)
-                map_put(all->certificates, host_lower(c->scratch, name), all);
-        }
-    }
+    const struct ingress_settings *settings = &entry->settings;
+    bool asks_clients = settings->client_secret.len > 0 && settings->client_auth != TLS_CLIENT_NONE;
+    if (!host->app_root && settings->app_root.len > 0)
+        host->app_root = entry;
+    if (!host->client_auth && asks_clients)
+        host->client_auth = entry;
+    if (!host->ciphers && settings->ciphers.len > 0)
+        host->ciphers = entry;
+    if (!host->www && settings->www_redirect)
+        host->www = entry;
 }
 
 static void add_ingress(struct ingresses *all, const struct object *object)
@@ -236,7 +229,7 @@ static void add_ingress(struct ingresses *all, const struct object *object)
     if (entry->settings.is_refused || !is_strictly_good)
         return;
     const struct ingress *ingress = object->ingress;
-    add_certificates(all, entry);
+    ingress_https_add(&all->https, entry);
     for (uint32_t r = 0; r < ingress->n_rules; r++) {
         const struct ingress_rule *rule = &ingress->rules[r];
         if (rule->is_invalid)
@@ -247,8 +240,7 @@ static void add_ingress(struct ingresses *all, const struct object *object)
             add_path(all, host, entry, r, p);
         add_default(all, host, entry);
         add_aliases(all, host, entry);
-        if (!host->app_root && entry->settings.app_root.len > 0)
-            host->app_root = entry;
+        add_settings(host, entry);
     }
     if (ingress->n_rules == 0)
         add_default(all,
@@ -258,19 +250,6 @@ static void add_ingress(struct ingresses *all, const struct object *object)
 }
 
 // ---- virtual hosts ----
-
-static bool has_certificate(struct ingresses *all, struct str name)
-{
-    if (map_count(all->certificates) == 0)
-        return false;
-    if (map_find(all->certificates, name))
-        return true;
-    ptrdiff_t dot = str_index(name, '.');
-    if (dot <= 0 || host_is_wildcard(name))
-        return false;
-    struct str parent = JOIN(all->c->scratch, STR("*"), str_from(name, (size_t)dot));
-    return map_find(all->certificates, parent);
-}
 
 static struct builder_vhost *open_vhost(struct ingresses *all, struct builder_hosts *hosts,
                                         const struct ingress_host *host)
@@ -319,22 +298,69 @@ static struct builder_vhost *open_alias(struct ingresses *all, struct builder_ho
     return builder_vhost(hosts, alias->name, false);
 }
 
+// The other of www.host and host, unless it is served by itself.
+static struct str www_name_of(struct ingresses *all, struct map *taken,
+                              const struct ingress_host *host)
+{
+    struct compiler *c = all->c;
+    if (!host->www || host_is_wildcard(host->name))
+        return STR_NONE;
+    struct str www = STR("www.");
+    struct str name = str_has_prefix(host->name, www)
+                          ? arena_str(c->scratch, str_from(host->name, www.len))
+                          : JOIN(c->scratch, www, host->name);
+    if (!map_find(all->hosts, name) && !map_put(taken, name, all))
+        return name;
+    const struct text *text = ingress_annotation(host->www->object, "from-to-www-redirect");
+    complain(c, DIAG_ALIAS_CONFLICT, host->www->object, text->line, text->col,
+             STR("metadata.annotations[nginx.ingress.kubernetes.io/from-to-www-redirect]"),
+             "\"%.*s\" is %s", STR_ARG(name),
+             map_find(all->hosts, name) ? "the host of an Ingress" : "an alias already");
+    return STR_NONE;
+}
+
+static void redirect_www(struct ingresses *all, struct builder_hosts *hosts,
+                         const struct ingress_host *host)
+{
+    struct compiler *c = all->c;
+    const struct text *text = ingress_annotation(host->www->object, "from-to-www-redirect");
+    struct redirect *redirect = ARENA_NEW(c->arena, struct redirect);
+    *redirect = (struct redirect){.code = 308, .host = arena_str(c->arena, host->name)};
+    struct route route = {.path_kind = PATH_ANY,
+                          .action = ROUTE_REDIRECT,
+                          .redirect = redirect,
+                          .origin = origin_of(c, host->www->object, text->line, text->col)};
+    builder_add_route(builder_vhost(hosts, host->www_name, false), &route);
+}
+
 static void emit_host(struct ingresses *all, struct builder_hosts *hosts, struct map *taken,
                       struct ingress_host *host)
 {
+    struct arena *scratch = all->c->scratch;
+    struct builder_hosts *secure_hosts = all->https.hosts;
     size_t n = 1;
     for (const struct ingress_alias *at = host->aliases; at; at = at->next)
         n++;
-    struct builder_vhost **vhosts = ARENA_ARRAY(all->c->scratch, struct builder_vhost *, n);
-    n = 0;
-    vhosts[n++] = open_vhost(all, hosts, host);
-    for (const struct ingress_alias *at = host->aliases; at; at = at->next) {
+    struct ingress_vhosts plain = {ARENA_ARRAY(scratch, struct builder_vhost *, n), 0};
+    struct ingress_vhosts secure = {ARENA_ARRAY(scratch, struct builder_vhost *, n), 0};
+    plain.items[plain.n++] = open_vhost(all, hosts, host);
+    if (secure_hosts)
+        secure.items[secure.n++] = builder_vhost(secure_hosts, host->name, true);
+    for (struct ingress_alias *at = host->aliases; at; at = at->next) {
         struct builder_vhost *vhost = open_alias(all, hosts, taken, at);
+        at->is_served = vhost != NULL;
         if (vhost)
-            vhosts[n++] = vhost;
+            plain.items[plain.n++] = vhost;
+        if (vhost && secure_hosts)
+            secure.items[secure.n++] = builder_vhost(secure_hosts, at->name, false);
     }
-    host->has_certificate = has_certificate(all, host->name);
-    ingress_host_emit(all->c, host, vhosts, n);
+    host->www_name = www_name_of(all, taken, host);
+    if (host->www_name.len > 0)
+        redirect_www(all, hosts, host);
+    if (host->www_name.len > 0 && secure_hosts)
+        redirect_www(all, secure_hosts, host);
+    ingress_https_host(&all->https, host);
+    ingress_host_emit(all->c, host, &plain, &secure);
 }
 
 // Some hosts before it is their turn, so that what they need is in the cache by then.
@@ -363,6 +389,7 @@ static void emit_all(struct ingresses *all)
         return;
     }
     struct builder_hosts *hosts = builder_listener_hosts(listener);
+    ingress_https_open(&all->https, all->first);
     struct map *taken = map_create(); // aliases
     struct str name;
     void *value = NULL;
@@ -374,12 +401,14 @@ static void emit_all(struct ingresses *all)
             prefetch_host(value);
         emit_host(all, hosts, taken, host);
     }
+    ingress_https_rest(&all->https, all->hosts);
     map_destroy(taken);
 }
 
 void ingresses_compile(struct compiler *c)
 {
-    struct ingresses all = {.c = c, .hosts = map_create(), .certificates = map_create()};
+    struct ingresses all = {.c = c, .hosts = map_create()};
+    ingress_https_init(&all.https, c);
     struct class_choice choice = ingress_class_choice(c);
     size_t n = 0;
     const struct object *const *objects = store_all(c->store, KIND_INGRESS, &n);
@@ -394,5 +423,5 @@ void ingresses_compile(struct compiler *c)
     if (all.first)
         emit_all(&all);
     map_destroy(all.hosts);
-    map_destroy(all.certificates);
+    ingress_https_fini(&all.https);
 }

@@ -25,6 +25,7 @@ struct ingress_item_node {
 struct ingress_alias {
     const struct ingress_entry *ingress;
     struct str name;
+    bool is_served; // else it is reported
     struct ingress_alias *next;
 };
 struct ingress_host {
@@ -37,7 +38,11 @@ struct ingress_host {
     const struct ingress_item *regex_item; // that turns the host's paths into regexes; NULL: none
     const struct ingress_entry *app_root;  // the first that sets one
     struct ingress_alias *aliases;
+    // The first Ingress that sets it: client certificates, ssl-ciphers, from-to-www-redirect.
+    const struct ingress_entry *client_auth, *ciphers, *www;
+    struct str www_name; // redirected to this host; empty: none
     bool has_certificate;
+    bool is_forbidden; // client certificates cannot be verified: 403
 };
 
 void ingresses_compile(struct compiler *c);
@@ -54,9 +59,14 @@ struct class_choice ingress_class_choice(struct compiler *c);
 bool ingress_is_selected(struct compiler *c, const struct class_choice *choice,
                          const struct object *ingress);
 
-// ingress_route.c: the routes of a host, in the order to try them, into `n` virtual hosts.
-void ingress_host_emit(struct compiler *c, struct ingress_host *host, struct builder_vhost **vhosts,
-                       size_t n);
+// ingress_route.c: the routes of a host, in the order to try them, into its virtual hosts.
+// `secure`: the same over HTTPS.
+struct ingress_vhosts {
+    struct builder_vhost **items;
+    size_t n;
+};
+void ingress_host_emit(struct compiler *c, struct ingress_host *host,
+                       const struct ingress_vhosts *plain, const struct ingress_vhosts *secure);
 bool ingress_is_rewritten(const struct ingress_item *item);
 // In a host whose paths are expressions; false: this one is none (reported).
 bool ingress_regex_check(struct compiler *c, const struct ingress_item *item);

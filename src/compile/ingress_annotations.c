@@ -390,6 +390,58 @@ static bool read_passthrough(struct reading *r, struct str value, void *target)
     return false;
 }
 
+// ---- TLS of clients ----
+
+static bool read_secret_name(struct reading *r, struct str value, void *target)
+{
+    if (value.len == 0 || has_bad_bytes(value))
+        return refuse(r, "is no name of a Secret");
+    return set_text(target, value);
+}
+
+static bool read_verify_client(struct reading *r, struct str value, void *target)
+{
+    static const struct {
+        const char *word;
+        enum tls_client_auth auth;
+    } words[] = {{"on", TLS_CLIENT_REQUIRED},
+                 {"off", TLS_CLIENT_NONE},
+                 {"optional", TLS_CLIENT_OPTIONAL},
+                 {"optional_no_ca", TLS_CLIENT_OPTIONAL_NO_CA}};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (str_is(value, words[i].word)) {
+            *(enum tls_client_auth *)target = words[i].auth;
+            return true;
+        }
+    }
+    complain_value(r, DIAG_ANNOTATION_VALUE,
+                   "is not on, off, optional or optional_no_ca; on is used");
+    return false;
+}
+
+static bool read_client_depth(struct reading *r, struct str value, void *target)
+{
+    uint64_t depth = 0;
+    if (str_to_u64(value, 100, &depth) && depth > 0) {
+        *(unsigned *)target = (unsigned)depth;
+        return true;
+    }
+    complain_value(r, DIAG_ANNOTATION_VALUE, "is not a length from 1 to 100; 1 is used");
+    return false;
+}
+
+static bool read_server_ciphers(struct reading *r, struct str value, void *target)
+{
+    for (size_t i = 0; i < value.len; i++) {
+        char c = value.ptr[i];
+        bool is_fine = (c >= '0' && c <= '9') || (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z') ||
+                       memchr("+:_-!@=", c, 7);
+        if (!is_fine)
+            return refuse(r, "has characters that a list of ciphers cannot have");
+    }
+    return set_text(target, value);
+}
+
 // ---- the table, by key ----
 
 // clang-format off
@@ -439,17 +491,17 @@ static const struct annotation annotations[] = {
     {.key = "auth-snippet", .effect = REFUSES,
      .doc = "Raw nginx configuration."},
     {.key = "auth-tls-error-page", .effect = IGNORED,
-     .doc = "Where to send clients without."},
+     .doc = "Where to send clients without a certificate; their handshake fails instead."},
     {.key = "auth-tls-match-cn", .effect = DENIES,
      .doc = "Names in client certificates."},
-    {.key = "auth-tls-pass-certificate-to-upstream", .effect = IGNORED, .neutral = "false",
-     .doc = "The certificate in a header."},
-    {.key = "auth-tls-secret", .effect = DENIES,
-     .doc = "Client certificates."},
-    {.key = "auth-tls-verify-client", .effect = IGNORED,
-     .doc = "How client certificates are verified."},
-    {.key = "auth-tls-verify-depth", .effect = IGNORED,
-     .doc = "Length of their chain."},
+    {.key = "auth-tls-pass-certificate-to-upstream", .effect = SERVED, .read = read_bool, .target = TARGET(passes_client_cert),
+     .doc = "The client certificate goes to the backend as `ssl-client-cert` (PEM, URL-encoded)."},
+    {.key = "auth-tls-secret", .effect = SERVED, .read = read_secret_name, .target = TARGET(client_secret),
+     .doc = "Secret with `ca.crt` (and `ca.crl`), with which client certificates of the Ingress's hosts are verified; the host is answered 403 when it cannot be used."},
+    {.key = "auth-tls-verify-client", .effect = SERVED, .read = read_verify_client, .target = TARGET(client_auth),
+     .doc = "`on` (the default; plain HTTP is redirected to https), `off`, `optional`, `optional_no_ca`; without a certificate that is due the handshake fails."},
+    {.key = "auth-tls-verify-depth", .effect = SERVED, .read = read_client_depth, .target = TARGET(client_depth),
+     .doc = "Length of their chain, 1 by default."},
     {.key = "auth-type", .effect = DENIES,
      .doc = "Passwords."},
     {.key = "auth-url", .effect = DENIES,
@@ -518,8 +570,8 @@ static const struct annotation annotations[] = {
      .doc = "FastCGI is not supported."},
     {.key = "force-ssl-redirect", .effect = SERVED, .read = read_bool, .target = TARGET(force_ssl_redirect),
      .doc = "The same without a tls section."},
-    {.key = "from-to-www-redirect", .effect = IGNORED, .neutral = "false",
-     .doc = "Redirect between www.host and host."},
+    {.key = "from-to-www-redirect", .effect = SERVED, .read = read_bool, .target = TARGET(www_redirect),
+     .doc = "Requests for www.host are redirected (308) to host, or the other way round, whichever the rules name."},
     {.key = "http2-push-preload", .effect = IGNORED, .neutral = "false",
      .doc = "Browsers have given up HTTP/2 push."},
     {.key = "limit-allowlist", .effect = IGNORED,
@@ -640,12 +692,12 @@ static const struct annotation annotations[] = {
      .doc = "Sticky sessions: SameSite of the cookie."},
     {.key = "session-cookie-secure", .effect = IGNORED,
      .doc = "Sticky sessions: Secure of the cookie."},
-    {.key = "ssl-ciphers", .effect = IGNORED,
-     .doc = "TLS of the host: ciphers."},
+    {.key = "ssl-ciphers", .effect = SERVED, .read = read_server_ciphers, .target = TARGET(ciphers),
+     .doc = "Ciphers of the Ingress's hosts up to TLS 1.2, as OpenSSL's list."},
     {.key = "ssl-passthrough", .effect = SERVED, .read = read_passthrough, .target = TARGET(ssl_passthrough),
      .doc = "TLS connections for the hosts are handed on by server name (SNI) to the backend of path /; needs --enable-ssl-passthrough."},
-    {.key = "ssl-prefer-server-ciphers", .effect = IGNORED,
-     .doc = "TLS of the host: whose order counts."},
+    {.key = "ssl-prefer-server-ciphers", .effect = IGNORED, .neutral = "true",
+     .doc = "Whose order of ciphers counts; it is the server's."},
     {.key = "ssl-redirect", .effect = SERVED, .read = read_bool, .target = TARGET(ssl_redirect),
      .doc = "Plain HTTP of a host that is in a tls section is redirected (308) to https; default true."},
     {.key = "stream-snippet", .effect = REFUSES,
@@ -757,6 +809,8 @@ static void read_one(struct reading *r, const struct annotation *row)
 struct ingress_settings ingress_settings_read(struct compiler *c, const struct object *ingress)
 {
     struct ingress_settings settings = {.ssl_redirect = true,
+                                        .client_auth = TLS_CLIENT_REQUIRED,
+                                        .client_depth = 1,
                                         .temporal_code = 302,
                                         .permanent_code = 301,
                                         .protocol = UPSTREAM_BY_APP,

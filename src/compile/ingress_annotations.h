@@ -12,6 +12,10 @@ struct ingress_settings {
     struct str temporal_redirect, permanent_redirect; // URLs
     uint16_t temporal_code, permanent_code;
     bool use_regex, ssl_redirect, force_ssl_redirect, preserve_trailing_slash;
+    struct str client_secret, ciphers; // auth-tls-secret, ssl-ciphers
+    enum tls_client_auth client_auth;
+    unsigned client_depth;
+    bool passes_client_cert, www_redirect;
     enum upstream_protocol protocol;
     struct upstream_tls backend_tls; // its name is empty unless some of it is given
     bool ssl_passthrough;

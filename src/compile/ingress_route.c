@@ -14,15 +14,27 @@ static const char acme_path[] = "/.well-known/acme-challenge";
 struct emission { // of one host
     struct compiler *c;
     struct ingress_host *host;
-    struct builder_vhost **vhosts;
-    size_t n_vhosts;
-    bool has_acme; // the way past the redirect to https is there
+    const struct ingress_vhosts *plain, *secure;
+    struct header_ops secure_ops; // strict-transport-security
+    bool has_acme;                // the way past the redirect to https is there
 };
+
+static void add_plain(const struct emission *e, const struct route *route)
+{
+    for (size_t i = 0; i < e->plain->n; i++)
+        builder_add_route(e->plain->items[i], route);
+}
+
+static void add_secure(const struct emission *e, const struct route *route)
+{
+    for (size_t i = 0; i < e->secure->n; i++)
+        builder_add_route(e->secure->items[i], route)->response_ops = e->secure_ops;
+}
 
 static void add_route(const struct emission *e, const struct route *route)
 {
-    for (size_t i = 0; i < e->n_vhosts; i++)
-        builder_add_route(e->vhosts[i], route);
+    add_plain(e, route);
+    add_secure(e, route);
 }
 
 // ---- conditions ----
@@ -264,7 +276,7 @@ static void add_acme_route(struct emission *e, const struct ingress_item *item,
         route.path = acme;
     }
     set_forward(c, item, &route);
-    add_route(e, &route);
+    add_plain(e, &route);
 }
 
 static bool is_broken(const struct ingress_item *item)
@@ -280,6 +292,18 @@ static void set_broken(struct compiler *c, const struct ingress_item *item, stru
     answer_broken(c, route);
 }
 
+// Whether plain HTTP is sent to https. So it is where clients must show a certificate, which they
+// cannot over plain HTTP.
+static bool needs_https(const struct emission *e, const struct ingress_settings *settings,
+                        bool is_acme)
+{
+    const struct ingress_entry *client_auth = e->host->client_auth;
+    if (client_auth && client_auth->settings.client_auth == TLS_CLIENT_REQUIRED)
+        return true;
+    return !is_acme &&
+           (settings->force_ssl_redirect || (settings->ssl_redirect && e->host->has_certificate));
+}
+
 static void emit_item(struct emission *e, const struct ingress_item *item)
 {
     struct compiler *c = e->c;
@@ -292,19 +316,24 @@ static void emit_item(struct emission *e, const struct ingress_item *item)
     bool is_acme = item->path && str_has_prefix(item->text, str_of(acme_path));
     if (!is_usable || is_broken(item)) {
         set_broken(c, item, &route);
-    } else if (settings->is_denied) {
+    } else if (settings->is_denied || e->host->is_forbidden) {
         route.action = ROUTE_RESPOND;
-        route.status = 503;
+        route.status = settings->is_denied ? 503 : 403;
     } else if (settings->temporal_redirect.len > 0) {
         set_url_redirect(c, settings->temporal_redirect, settings->temporal_code, &route);
     } else if (settings->permanent_redirect.len > 0) {
         set_url_redirect(c, settings->permanent_redirect, settings->permanent_code, &route);
-    } else if (!is_acme && (settings->force_ssl_redirect ||
-                            (settings->ssl_redirect && e->host->has_certificate))) {
-        set_https_redirect(c, settings, &route);
-        add_acme_route(e, item, &route);
-    } else {
+    } else if (!needs_https(e, settings, is_acme)) {
         set_forward(c, item, &route);
+    } else {
+        struct route forwarding = route;
+        set_forward(c, item, &forwarding);
+        add_secure(e, &forwarding);
+        set_https_redirect(c, settings, &route);
+        if (!e->host->client_auth)
+            add_acme_route(e, item, &route);
+        add_plain(e, &route);
+        return;
     }
     add_route(e, &route);
 }
@@ -418,10 +447,30 @@ static void emit_app_root(const struct emission *e)
     add_route(e, &route);
 }
 
-void ingress_host_emit(struct compiler *c, struct ingress_host *host, struct builder_vhost **vhosts,
-                       size_t n)
+// Like ingress-nginx only where the host has a certificate.
+static struct header_ops transport_security(struct compiler *c, const struct ingress_host *host,
+                                            const struct ingress_vhosts *secure)
 {
-    struct emission e = {.c = c, .host = host, .vhosts = vhosts, .n_vhosts = n};
+    struct str value = c->options->hsts;
+    if (value.len == 0 || secure->n == 0 || !host->has_certificate)
+        return (struct header_ops){0};
+    struct format_error error;
+    struct header_op *op = ARENA_NEW(c->arena, struct header_op);
+    *op = (struct header_op){.kind = HEADER_SET,
+                             .name = STR("strict-transport-security"),
+                             .text = value,
+                             .value = format_parse(c->arena, value, FORMAT_HEADER_VALUE, &error)};
+    return op->value ? (struct header_ops){1, op} : (struct header_ops){0};
+}
+
+void ingress_host_emit(struct compiler *c, struct ingress_host *host,
+                       const struct ingress_vhosts *plain, const struct ingress_vhosts *secure)
+{
+    struct emission e = {.c = c,
+                         .host = host,
+                         .plain = plain,
+                         .secure = secure,
+                         .secure_ops = transport_security(c, host, secure)};
     struct ingress_item few[4], *items = few; // most hosts have no more
     if (host->n_items > sizeof few / sizeof *few)
         items = ARENA_ARRAY(c->scratch, struct ingress_item, host->n_items);

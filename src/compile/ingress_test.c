@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The truth tables of Ingress and of ingress-nginx, on compiled snapshots.
+#include "compile/certificate_fixture.h"
 #include "compile/fixture.h"
 #include "compile/ingress_annotations.h"
 
@@ -278,7 +279,163 @@ static void test_a_tls_section_redirects_to_https(void **state)
            {HOST, "/.well-known/other", "308 https://" HOST "/.well-known/other"},
            {"x.wild.example.com", "/x", "308 https://x.wild.example.com/x"},
            {"plain.example.com", "/", "c"}, {"off.example.com", "/", "d"});
-    assert_int_equal(world_count(&world, DIAG_TLS_NOT_SERVED), 2);
+    // Over https all are served, also the one without a tls section.
+    EXPECT(&world, 443, {HOST, "/a/b?q=1", "a"}, {"x.wild.example.com", "/x", "b"},
+           {"plain.example.com", "/", "c"}, {"off.example.com", "/", "d"},
+           {"unknown.example.com", "/", "404"});
+    world_expect_quiet(&world);
+    world_fini(&world);
+}
+
+static const struct filter_chain *chain_of(const struct world *world, const char *sni)
+{
+    const struct listener *listener = world_listener(world, 443);
+    const struct vhost *name = listener ? host_table_find(listener->sni, str_of(sni)) : NULL;
+    return name ? name->chain : NULL;
+}
+
+static bool is_of(const struct filter_chain *chain, const char *source)
+{
+    return chain->n_certificates == 1 && str_is(chain->certificates[0].source, source);
+}
+
+#define TLS_FOR(hosts, secret) "  tls: [{hosts: [" hosts "], secretName: " secret "}]\n"
+#define SHOP "shop.example.com"
+
+static void test_sni_chooses_among_certificates_of_tls_sections(void **state)
+{
+    (void)state;
+    struct world world;
+    load(&world, INGRESS("a", "") TLS_FOR(SHOP ", '*." SHOP "'", "shop") "  rules:\n" RULE(SHOP)
+                     PATH("Prefix", "/", "a") RULE("x." SHOP) PATH("Prefix", "/", "b") //
+         INGRESS("b", "")
+             TLS_FOR("other.example.com", "gone") "  rules:\n" RULE("other.example.com")
+                 PATH("Prefix", "/", "c") //
+         INGRESS("c", "") TLS_FOR(SHOP ", alone." SHOP, "late") "  rules:\n" RULE(SHOP)
+             PATH("Prefix", "/late", "d") //
+         SHOP_SECRET("shop", "default", "") SHOP_SECRET("late", "default", ""));
+    assert_true(is_of(chain_of(&world, SHOP), "Secret default/shop"));
+    assert_ptr_equal(chain_of(&world, "x." SHOP), chain_of(&world, SHOP));      // one certificate
+    assert_true(is_of(chain_of(&world, "alone." SHOP), "Secret default/late")); // without a rule
+    assert_true(is_of(chain_of(&world, "y.x." SHOP), "self-signed")); // a star is one label
+    assert_true(is_of(chain_of(&world, "other.example.com"), "self-signed"));
+    assert_true(is_of(chain_of(&world, "unknown.example.com"), "self-signed"));
+    EXPECT(&world, 443, {SHOP, "/x", "a"}, {SHOP, "/late", "d"}, {"x." SHOP, "/", "b"},
+           {"other.example.com", "/", "c"});
+    assert_int_equal(world_count(&world, DIAG_SECRET_MISSING), 1);
+    assert_int_equal(world_count(&world, DIAG_TLS_HOST_TAKEN), 1);
+    assert_int_equal(world_count(&world, DIAG_CERTIFICATE_HOST), 0);
+    world_fini(&world);
+}
+
+static void test_hsts_is_for_hosts_with_a_certificate_over_https(void **state)
+{
+    (void)state;
+    struct world world;
+    load(&world,
+         INGRESS("a", NGINX("ssl-redirect", "false")) TLS_FOR(SHOP, "shop") "  rules:\n" RULE(SHOP)
+             PATH("Prefix", "/", "a") RULE("plain.example.com") PATH("Prefix", "/", "b") //
+         SHOP_SECRET("shop", "default", ""));
+    const struct route *route = world_find(&world, 443, SHOP, "/");
+    assert_int_equal(route->response_ops.n, 1);
+    assert_true(str_is(route->response_ops.ops[0].name, "strict-transport-security"));
+    assert_true(str_is(route->response_ops.ops[0].text, "max-age=1"));
+    assert_int_equal(world_find(&world, 443, "plain.example.com", "/")->response_ops.n, 0);
+    assert_int_equal(world_find(&world, 80, SHOP, "/")->response_ops.n, 0);
+    world_fini(&world);
+}
+
+static void test_the_https_port_needs_a_reason_to_open(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world);
+    world_load(&world,
+               ONE_HOST("", PATH("Prefix", "/", "a")) SHOP_SECRET("fallback", "kube-system", ""));
+    world_compile(&world);
+    EXPECT(&world, 443, {HOST, "/", "closed"});
+    world.options.default_certificate = STR("kube-system/fallback");
+    world_compile(&world);
+    assert_true(is_of(chain_of(&world, "any.example.com"), "Secret kube-system/fallback"));
+    assert_int_equal(world_count(&world, DIAG_SECRET_MISSING), 0);
+    world.options.default_certificate = STR("kube-system/gone");
+    world_compile(&world);
+    assert_true(is_of(chain_of(&world, "any.example.com"), "self-signed"));
+    assert_int_equal(world_count(&world, DIAG_SECRET_MISSING), 1);
+    world_fini(&world);
+}
+
+static void test_client_certificates_are_asked_for_by_host(void **state)
+{
+    (void)state;
+    struct world world;
+    load(&world,
+         INGRESS("a", NGINX("auth-tls-secret", "default/shop") NGINX("auth-tls-verify-depth", "2")
+                          NGINX("auth-tls-pass-certificate-to-upstream", "true")
+                              NGINX("server-alias", "alias." SHOP)) "  rules:\n" RULE(SHOP)
+             PATH("Prefix", "/", "a") //
+         INGRESS("b", NGINX("auth-tls-secret", "default/shop") NGINX(
+                          "auth-tls-verify-client", "optional")) "  rules:\n" RULE("b.example.com")
+             PATH("Prefix", "/", "b") //
+         INGRESS("c", NGINX("auth-tls-secret", "default/gone")) "  rules:\n" RULE("c.example.com")
+             PATH("Prefix", "/", "c") //
+         INGRESS("d", NGINX("auth-tls-secret", "other/shop")) "  rules:\n" RULE("d.example.com")
+             PATH("Prefix", "/", "d") //
+         INGRESS("e", NGINX("auth-tls-secret", "default/shop")
+                          NGINX("auth-tls-verify-client", "off")) "  rules:\n" RULE("e.example.com")
+             PATH("Prefix", "/", "d") //
+         SHOP_SECRET("shop", "default", "    ca.crt: |\n" SHOP_CRT));
+    const struct filter_chain *chain = chain_of(&world, SHOP);
+    assert_int_equal(chain->client_auth, TLS_CLIENT_REQUIRED);
+    assert_true(chain->passes_ingress_cert && chain->client_cert_pem);
+    assert_ptr_equal(chain_of(&world, "alias." SHOP), chain);
+    assert_int_equal(chain_of(&world, "b.example.com")->client_auth, TLS_CLIENT_OPTIONAL);
+    assert_false(chain_of(&world, "b.example.com")->client_cert_pem);
+    assert_int_equal(chain_of(&world, "e.example.com")->client_auth, TLS_CLIENT_NONE);
+    // Nobody gets past over plain HTTP, not even where a certificate is fetched.
+    EXPECT(&world, 80, {SHOP, "/x", "308 https://" SHOP "/x"},
+           {SHOP, "/.well-known/acme-challenge/x",
+            "308 https://" SHOP "/.well-known/acme-challenge/x"},
+           {"b.example.com", "/", "b"}, {"c.example.com", "/", "=403"},
+           {"d.example.com", "/", "=403"}, {"e.example.com", "/", "d"});
+    EXPECT(&world, 443, {SHOP, "/", "a"}, {"alias." SHOP, "/", "a"}, {"c.example.com", "/", "=403"},
+           {"d.example.com", "/", "=403"});
+    assert_int_equal(world_count(&world, DIAG_SECRET_MISSING), 1);
+    assert_int_equal(world_count(&world, DIAG_SECRET_KEYS), 1);
+    world_fini(&world);
+}
+
+static void test_www_is_redirected_to_the_host_that_is_named(void **state)
+{
+    (void)state;
+    struct world world;
+    load(&world, ONE_HOST(NGINX("from-to-www-redirect", "true"), PATH("Prefix", "/", "a")) //
+         INGRESS("w", NGINX("from-to-www-redirect", "true"))
+             TLS_FOR("www." SHOP, "shop") "  rules:\n" RULE("www." SHOP) PATH("Prefix", "/", "b") //
+         SHOP_SECRET("shop", "default", ""));
+    EXPECT(&world, 80, {HOST, "/", "a"}, {"www." HOST, "/x?q", "308 http://" HOST "/x?q"},
+           {SHOP, "/x", "308 http://www." SHOP "/x"});
+    EXPECT(&world, 443, {"www." HOST, "/x", "308 https://" HOST "/x"},
+           {SHOP, "/x", "308 https://www." SHOP "/x"}, {"www." SHOP, "/", "b"});
+    assert_true(is_of(chain_of(&world, SHOP), "Secret default/shop"));
+    world_expect_quiet(&world);
+    world_fini(&world);
+}
+
+static void test_ciphers_of_a_host(void **state)
+{
+    (void)state;
+    struct world world;
+    load(&world, INGRESS("a", NGINX("ssl-ciphers", "ECDHE-ECDSA-AES128-GCM-SHA256:!aNULL"))
+                     TLS_FOR(SHOP, "shop") "  rules:\n" RULE(SHOP) PATH("Prefix", "/", "a") //
+         INGRESS("b", NGINX("ssl-ciphers", "NOTHING"))
+             TLS_FOR("x." SHOP, "shop") "  rules:\n" RULE("x." SHOP) PATH("Prefix", "/", "b") //
+         INGRESS("c", "") TLS_FOR("y." SHOP, "shop") "  rules:\n" RULE("y." SHOP)
+             PATH("Prefix", "/", "c") //
+         SHOP_SECRET("shop", "default", ""));
+    assert_ptr_not_equal(chain_of(&world, SHOP), chain_of(&world, "y." SHOP));
+    assert_ptr_equal(chain_of(&world, "x." SHOP), chain_of(&world, "y." SHOP)); // the default
+    assert_int_equal(world_count(&world, DIAG_ANNOTATION_VALUE), 1);
     world_fini(&world);
 }
 
@@ -484,6 +641,12 @@ int main(void)
         cmocka_unit_test(test_expressions_are_tried_by_length_and_ties_in_reverse_order),
         cmocka_unit_test(test_app_root_redirects_the_root_alone),
         cmocka_unit_test(test_a_tls_section_redirects_to_https),
+        cmocka_unit_test(test_sni_chooses_among_certificates_of_tls_sections),
+        cmocka_unit_test(test_hsts_is_for_hosts_with_a_certificate_over_https),
+        cmocka_unit_test(test_the_https_port_needs_a_reason_to_open),
+        cmocka_unit_test(test_client_certificates_are_asked_for_by_host),
+        cmocka_unit_test(test_www_is_redirected_to_the_host_that_is_named),
+        cmocka_unit_test(test_ciphers_of_a_host),
         cmocka_unit_test(test_force_ssl_redirect_needs_no_tls_section),
         cmocka_unit_test(test_redirect_annotations_send_every_request_of_the_path_away),
         cmocka_unit_test(test_upstream_vhost_and_body_size_go_to_the_route),

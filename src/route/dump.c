@@ -482,8 +482,10 @@ static void dump_certificates(struct dump *dump, const struct filter_chain *chai
         begin_item(dump, "certificate", "source", certificate->source);
         put_text(dump, "subject", certificate->subject);
         put_word(dump, "key", certificate->key_type);
-        put_day(dump, "not_before", certificate->not_before_s);
-        put_day(dump, "not_after", certificate->not_after_s);
+        if (certificate->not_after_s) {
+            put_day(dump, "not_before", certificate->not_before_s);
+            put_day(dump, "not_after", certificate->not_after_s);
+        }
         end_item(dump);
     }
     end_list(dump);

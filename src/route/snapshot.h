@@ -210,7 +210,7 @@ struct http_hosts {
 struct certificate {
     struct str source;                 // "Secret default/shop-tls", "file /etc/certs/tls.crt"
     struct str subject, key_type;      // "CN=shop.example.com", "RSA 2048"
-    int64_t not_before_s, not_after_s; // wall clock
+    int64_t not_before_s, not_after_s; // wall clock; 0: of our own making
 };
 
 // Whether x-forwarded-client-cert goes upstream. What comes from outside never does.
