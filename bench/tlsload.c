@@ -68,6 +68,8 @@ static void die(const char *what)
     exit(1);
 }
 
+static bool shake_hands(struct client *c);
+
 static void open_client(struct client *c)
 {
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -91,7 +93,7 @@ static void open_client(struct client *c)
     if (epoll_ctl(load.epoll, EPOLL_CTL_ADD, c->fd, &event) < 0)
         die("epoll_ctl");
     load.n_open++;
-    SSL_do_handshake(c->ssl); // sends the ClientHello, for which there is always room
+    shake_hands(c); // sends the ClientHello; a quick server may have answered already
 }
 
 static void close_client(struct client *c)
