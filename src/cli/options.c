@@ -67,6 +67,8 @@ static const struct option_row rows[] = {
      "The longest request target (414 above it)."},
     {"max-headers", 0, "N", "100", FOR_RUN, option_read_count, AT(proxy.headers_max), 1, HEADERS_MAX,
      "The most header fields in a request (431 above it)."},
+    {"greeting-timeout", 0, "DURATION", "15s", FOR_RUN, option_read_duration, AT(proxy.greeting_timeout_ms), 1, DAY_MS,
+     "For all that comes before a connection's first request: PROXY header, TLS handshake."},
     {"request-head-timeout", 0, "DURATION", "60s", FOR_RUN, option_read_duration, AT(proxy.request_head_timeout_ms), 1, DAY_MS,
      "From the first byte of a request's head to its end."},
     {"keepalive-timeout", 0, "DURATION", "75s", FOR_RUN, option_read_duration, AT(proxy.keepalive_timeout_ms), 1, DAY_MS,

@@ -531,7 +531,7 @@ void downstream_accept(struct worker *worker, const struct listener *listener, i
         downstream_close(down);
     } else if (listener->accepts_proxy || listener->kind == LISTENER_TLS) {
         down->state = DOWN_GREETING;
-        arm(down, GREETING_TIMEOUT_MS);
+        arm(down, proxy_get_options(worker->proxy)->greeting_timeout_ms);
         downstream_greet(down, listener);
     } else if (listener->kind == LISTENER_TCP) {
         downstream_begin_tcp(down, listener, &listener->tcp, STR_NONE);

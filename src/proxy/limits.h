@@ -27,8 +27,6 @@ enum {
     TRAILER_BYTES_MAX = 8192,
     STREAM_ROOM_BYTES = 1024, // small values of one stream (paths, ids) without allocation
 
-    GREETING_TIMEOUT_MS = 15000, // PROXY header, ClientHello and handshake together
-
     LISTEN_BACKLOG = 4096,
     ACCEPTS_PER_EVENT = 64,
     REQUESTS_PER_EVENT = 64,          // pipelined on one connection; then others have their turn

@@ -57,6 +57,7 @@ void proxy_options_default(struct proxy_options *options)
         .target_bytes_max = 16384,
         .headers_max = HEADERS_MAX,
         .connections_max = 100000,
+        .greeting_timeout_ms = 15000,
         .request_head_timeout_ms = 60000,
         .keepalive_timeout_ms = 75000,
         .stream_idle_timeout_ms = 300000,

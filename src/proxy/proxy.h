@@ -21,6 +21,7 @@ struct proxy_options {
     uint32_t headers_max;          // 431; default 100
     uint32_t connections_max;      // per worker; over it: closed at once
     // Deadlines, ms; every wait has one.
+    uint32_t greeting_timeout_ms;      // PROXY header, ClientHello and handshake together; 15000
     uint32_t request_head_timeout_ms;  // first byte of a head to its end; 60000
     uint32_t keepalive_timeout_ms;     // between requests; 75000
     uint32_t stream_idle_timeout_ms;   // no byte in either direction; 300000

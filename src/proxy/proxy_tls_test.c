@@ -166,6 +166,39 @@ static void test_what_is_no_tls_or_ends_early_is_refused(void **state)
                      "- 0 - - a.example.com - closed by the client in the handshake\n");
 }
 
+static void test_greetings_have_one_deadline(void **state)
+{
+    struct gate *gate = *state;
+    gate->log_format = tls_log;
+    gate->accepts_proxy = true;
+    gate->options.greeting_timeout_ms = 60;
+    open_gate(gate);
+    struct peer *client = connect_to_gate(gate);
+    hear_end(client); // not a word
+    hang_up(client);
+    client = connect_to_gate(gate);
+    say(client, "PROXY TCP4 192.0.2.1");
+    assert_true(hear_more(client) <= 0);
+    hang_up(client);
+    client = connect_to_gate(gate);
+    say(client, "PROXY UNKNOWN\r\n\x16\3\1");
+    assert_true(hear_more(client) <= 0);
+    hang_up(client);
+    client = connect_to_gate(gate);
+    say(client, "PROXY UNKNOWN\r\n");
+    begin_secret(client, contexts.client, "a.example.com", NULL);
+    assert_int_equal(tls_handshake(conn_of_peer(client)), TLS_AGAIN);
+    client->recv = NULL; // the server's part is not answered
+    while (hear_more(client) > 0) {
+    }
+    hang_up(client);
+    wait_until_quiet(gate);
+    assert_int_equal(counter(gate, PROXY_COUNTER_TLS_HANDSHAKE_FAILURES), 2);
+    expect_log(gate, "- 0 DPE proxy_header_timeout - - -\n"
+                     "- 0 - - - - handshake timeout\n"
+                     "- 0 - - a.example.com - handshake timeout\n");
+}
+
 // ---- bytes ----
 
 static ssize_t secret_talker_send(struct talker *talker, const void *data, size_t len)
@@ -539,6 +572,7 @@ int main(void)
         TEST(sessions_are_resumed),
         TEST(the_name_chooses_the_chain_and_without_one_nothing_is_served),
         TEST(what_is_no_tls_or_ends_early_is_refused),
+        TEST(greetings_have_one_deadline),
         TEST(large_bodies_pass_both_ways_though_the_reader_is_slow),
         TEST(a_cut_is_not_taken_for_an_end),
         TEST(an_idle_connection_ends_with_close_notify),
