@@ -526,10 +526,12 @@ void h2_reset(struct h2 *h2, int32_t id, uint32_t code)
 
 void h2_forget(struct h2 *h2, int32_t id)
 {
-    if (!nghttp2_session_get_stream_user_data(h2->session, id))
+    // A request that is not on the wire yet is no stream, but will be one.
+    bool is_pending = !nghttp2_session_find_stream(h2->session, id);
+    if (!is_pending && !nghttp2_session_get_stream_user_data(h2->session, id))
         return;
-    nghttp2_session_set_stream_user_data(h2->session, id, NULL);
-    h2->n_streams--;
+    if (nghttp2_session_set_stream_user_data(h2->session, id, NULL) == 0)
+        h2->n_streams--;
 }
 
 void h2_consume(struct h2 *h2, int32_t id, size_t n)
