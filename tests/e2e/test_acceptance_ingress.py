@@ -149,7 +149,7 @@ def test_who_owns_a_path(served, host, target, expected):
     ("moved.example", "/t/x", (308, "https://x.example/p")),
     ("other-name.example", "/z", ("a", "/z")),
     ("sub.alias.example", "/z", ("a", "/z")),
-    ("https.example", "/", (502, None)),
+    ("https.example", "/", (503, None)),
     ("guarded.example", "/", (503, None)),  # rather closed than open
 ])
 def test_annotations(served, host, target, expected):
