@@ -105,7 +105,9 @@ def sluicegate(folder, core, backend, hosts=1, prefixes=0, log=None, front="http
                tickets=True, name="sluicegate", under=()):
     """`under`: a command that runs it (valgrind). Tickets are always given: it has no switch."""
     port, admin = free_port(), free_port()
-    path = os.path.join(folder, f"{name}.yaml")
+    # A folder of their own: it is watched, and others write into the bench's.
+    os.makedirs(os.path.join(folder, f"{name}-manifests"), exist_ok=True)
+    path = os.path.join(folder, f"{name}-manifests", "all.yaml")
     number = 80
     if (front, back) == ("http", "http"):
         ingresses(path, backend.ports["http"], hosts, prefixes)
