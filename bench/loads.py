@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 
 from backend import NAME
 
@@ -28,6 +29,8 @@ def run(command, core):
     done = subprocess.run(["taskset", "-c", str(core)] + command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{command[0]} ended with {done.returncode}: {done.stdout}{done.stderr}")
+    if done.stderr:
+        print(f"{command[0]} said: {done.stderr.strip()}", file=sys.stderr, flush=True)
     return done.stdout
 
 
