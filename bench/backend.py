@@ -6,6 +6,7 @@ Words of the rows: a *front* is what clients speak to the program under test: `h
 `h2c` (HTTP/2 in clear), `https` (TLS; HTTP/2 or HTTP/1.1 by ALPN), `tcp` (bytes), `sni` (TLS that is
 passed on by its name). A *back* is what that program speaks to the backend: `http`, `https` (both
 HTTP/1.1) or `h2c`."""
+import functools
 import os
 import re
 import socket
@@ -33,15 +34,20 @@ def write(path, text):
     return path
 
 
+@functools.cache
+def client_context():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    return context
+
+
 def connect(port, front="http", timeout=5):
     """A socket over which HTTP/1.1 can be spoken to the program or, behind it, to the backend."""
     s = socket.create_connection(("127.0.0.1", port), timeout)
     if front not in ("https", "sni"):
         return s
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    return context.wrap_socket(s, server_hostname=NAME)
+    return client_context().wrap_socket(s, server_hostname=NAME)
 
 
 def answers(port, front, host):
