@@ -26,7 +26,7 @@
 #include <unistd.h>
 
 enum mode { FULL, RESUMED, KEEPALIVE };
-enum { HEAD_MAX = 8192, READ_SIZE = 256 * 1024, DRAIN_S = 2 };
+enum { HEAD_MAX = 8192, READ_SIZE = 256 * 1024, DRAIN_S = 2, ERRORS_MAX = 1000 };
 
 struct client {
     SSL *ssl;
@@ -117,6 +117,8 @@ static void fail(struct client *c, const char *why)
 {
     if (load.errors++ == 0)
         fprintf(stderr, "tlsload: %s\n", why);
+    if (load.errors == ERRORS_MAX)
+        exit(1);
     close_client(c);
     if (!load.is_draining)
         open_client(c);
