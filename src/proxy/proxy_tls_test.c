@@ -103,6 +103,24 @@ static void test_sessions_are_resumed(void **state)
     assert_int_equal(counter(gate, PROXY_COUNTER_TLS_HANDSHAKES_RESUMED), 2);
 }
 
+// A client that gathers what it sends (Nagle) holds its request until its last message is
+// acknowledged: the ticket must not wait for that request.
+static void test_the_ticket_does_not_wait_for_a_request(void **state)
+{
+    struct gate *gate = *state;
+    char byte;
+    open_gate(gate);
+    struct peer *client = connect_secretly(gate, contexts.client, "a.example.com");
+    struct pollfd poll_fd = {.fd = client->fd, .events = POLLIN};
+    assert_int_equal(poll(&poll_fd, 1, WAIT_S * 1000), 1);
+    assert_int_equal(tls_recv(conn_of_peer(client), &byte, 1), -EAGAIN);
+    struct tls_session *session = tls_take_session(conn_of_peer(client));
+    assert_non_null(session);
+    tls_session_free(session);
+    hang_up(client);
+    wait_until_quiet(gate);
+}
+
 static void expect_no_handshake(struct gate *gate, struct tls_context *context, const char *name)
 {
     struct peer *client = begin_secret(connect_to_gate(gate), context, name, NULL);
@@ -570,6 +588,7 @@ int main(void)
         TEST(requests_follow_on_one_connection_in_either_version),
         TEST(a_hello_may_come_in_pieces_behind_a_proxy_header),
         TEST(sessions_are_resumed),
+        TEST(the_ticket_does_not_wait_for_a_request),
         TEST(the_name_chooses_the_chain_and_without_one_nothing_is_served),
         TEST(what_is_no_tls_or_ends_early_is_refused),
         TEST(greetings_have_one_deadline),

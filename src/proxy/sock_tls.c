@@ -92,6 +92,11 @@ enum tls_status sock_handshake(struct sock *sock)
     struct sock_tls *tls = sock->tls;
     enum tls_status status = tls_handshake(tls->conn);
     sock->readable = tls->readable || tls_has_pending(tls->conn);
+    // The ticket may wait for our first bytes, but not for the client's: one that gathers what it
+    // sends (Nagle) holds its request until its last message is acknowledged, and without the
+    // ticket that takes the kernel 40 ms. HTTP/2 has its SETTINGS to send right away.
+    if (status == TLS_DONE && !sock->readable && tls_alpn(tls->conn) != TLS_ALPN_H2)
+        tls_flush(tls->conn);
     note_wire(sock);
     return status;
 }
@@ -112,7 +117,9 @@ ssize_t sock_tls_recv(struct sock *sock, void *data, size_t cap)
 {
     struct sock_tls *tls = sock->tls;
     ssize_t n = tls_recv(tls->conn, data, cap);
-    note_wire(sock); // a read may have had to answer (key update)
+    if (n == -EAGAIN && !tls_wants_write(tls->conn))
+        tls_flush(tls->conn); // a ticket that was held, as above
+    note_wire(sock);          // a read may have had to answer (key update)
     if (n > 0) {
         sock->readable = tls->readable || tls_has_pending(tls->conn);
         return n;
