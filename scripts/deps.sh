@@ -8,7 +8,7 @@ set -euo pipefail
 build="gcc libc6-dev meson ninja-build pkg-config
        libfyaml-dev libpcre2-dev libxxhash-dev libc-ares-dev libcmocka-dev
        libssl-dev libnghttp2-dev"
-run="curl python3 python3-httpbin python3-gunicorn"
+run="curl openssl python3 python3-httpbin python3-gunicorn"
 test="clang libclang-rt-dev llvm python3-pytest python3-websockets dnsmasq-base
       prometheus nghttp2-client nghttp2-server openssl python3-cryptography
       python3-h2 python3-hpack python3-httpx python3-grpcio testssl.sh"

@@ -3,6 +3,7 @@
 """make run: two httpbins, the gateway on examples/quickstart, and what to ask it. Ctrl-C ends all."""
 
 import argparse
+import base64
 import os
 import pathlib
 import signal
@@ -14,6 +15,38 @@ import threading
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 HTTPBINS = [("127.0.0.2", 8101), ("127.0.0.3", 8101)]  # as examples/quickstart/httpbin.yaml says
 NODE_PORT = 30007
+SECURE_HOST = "secure.example.com"
+SECURE = """# Written by `make run`, with a certificate made for it.
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  name: secure
+spec:
+  ingressClassName: external-lb
+  tls:
+    - hosts: [{host}]
+      secretName: secure
+  rules:
+    - host: {host}
+      http:
+        paths:
+          - path: /
+            pathType: Prefix
+            backend:
+              service:
+                name: test
+                port:
+                  number: 80
+---
+apiVersion: v1
+kind: Secret
+metadata:
+  name: secure
+type: kubernetes.io/tls
+data:
+  tls.crt: {certificate}
+  tls.key: {key}
+"""
 DIES_WITH_US = ["setpriv", "--pdeathsig", "TERM"]  # also when this process is killed outright
 
 
@@ -47,8 +80,25 @@ def wait_until_open(host, port, process, stopped):
     sys.exit(f"run: httpbin on {host}:{port} did not answer within 20 s")
 
 
-def manual(port, node_port):
+def write_secure(folder):
+    """An Ingress with a certificate of its own, which nobody trusts but curl's --cacert."""
+    folder.mkdir(parents=True, exist_ok=True)
+    certificate, key = folder / "ca.pem", folder / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+         "-days", "365", "-subj", f"/CN={SECURE_HOST}", "-addext", f"subjectAltName=DNS:{SECURE_HOST}",
+         "-keyout", key, "-out", certificate], check=True, stderr=subprocess.DEVNULL)
+    data = {"certificate": certificate, "key": key}
+    data = {name: base64.b64encode(path.read_bytes()).decode() for name, path in data.items()}
+    (folder / "secure.yaml").write_text(SECURE.format(host=SECURE_HOST, **data))
+    key.unlink()
+    return certificate
+
+
+def manual(port, node_port, secure_port, certificate):
     url = f"http://127.0.0.1:{port}"
+    secure = f"--cacert {certificate} --resolve {SECURE_HOST}:{secure_port}:127.0.0.1"
+    secure_url = f"https://{SECURE_HOST}:{secure_port}"
     rows = [
         ("NodePort: connections balanced over the Pods of my-service", [
             (f"curl -I http://127.0.0.1:{node_port}/status/200", "200 from httpbin itself")]),
@@ -63,6 +113,9 @@ def manual(port, node_port):
              "200, server: istio-envoy, x-envoy-upstream-service-time: ..."),
             (f"curl -I -HHost:httpbin.example.com {url}/delay/2", "200 after two seconds"),
             (f"curl -I -HHost:httpbin.example.com {url}/1status/200", "404")]),
+        ("TLS and HTTP/2: an Ingress with a certificate", [
+            (f"curl -I {secure} {secure_url}/get", "HTTP/2 200"),
+            (f"curl -I -HHost:{SECURE_HOST} {url}/get", "308 to https")]),
     ]
     lines = []
     for title, commands in rows:
@@ -76,10 +129,11 @@ def manual(port, node_port):
     return "\n".join(lines)
 
 
-def start_gateway(binary, port, node_port):
+def start_gateway(binary, port, node_port, secure_port, folder):
     """Starts the gateway and returns it with its ready line, or ends with what it complained about."""
     argv = [*DIES_WITH_US, binary, "run", "-f", str(ROOT / "examples/quickstart"),
-            "--bind", "127.0.0.1", "--port-map", f"80={port}", "--port-map", f"{NODE_PORT}={node_port}"]
+            "-f", str(folder), "--bind", "127.0.0.1", "--port-map", f"80={port}",
+            "--port-map", f"443={secure_port}", "--port-map", f"{NODE_PORT}={node_port}"]
     admin = free_port("127.0.0.1", 15000)
     argv += ["--admin", f"127.0.0.1:{admin}"]
     gateway = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -149,9 +203,12 @@ def main(is_orphan=lambda: False):
             wait_until_open(host, port, process, stopped)
         port = free_port("127.0.0.1", options.port)
         node_port = free_port("127.0.0.1", NODE_PORT)
-        gateway, admin = start_gateway(options.binary, port, node_port)
+        secure_port = free_port("127.0.0.1", port + 1)
+        certificate = write_secure(ROOT / ".run/secure")
+        gateway, admin = start_gateway(options.binary, port, node_port, secure_port,
+                                       certificate.parent)
         processes.insert(0, gateway)
-        print(manual(port, node_port).replace(":15000/", f":{admin}/"), flush=True)
+        print(manual(port, node_port, secure_port, os.path.relpath(certificate)).replace(":15000/", f":{admin}/"), flush=True)
         threading.Thread(target=lambda: [sys.stderr.write(line) for line in gateway.stderr],
                          daemon=True).start()
         while not stopped.wait(0.5) and not is_orphan():
