@@ -215,6 +215,8 @@ static void add_settings(struct ingress_host *host, const struct ingress_entry *
         host->client_auth = entry;
     if (!host->ciphers && settings->ciphers.len > 0)
         host->ciphers = entry;
+    if (!host->passthrough && settings->ssl_passthrough)
+        host->passthrough = entry;
     if (!host->www && settings->www_redirect)
         host->www = entry;
 }

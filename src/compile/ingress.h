@@ -38,8 +38,9 @@ struct ingress_host {
     const struct ingress_item *regex_item; // that turns the host's paths into regexes; NULL: none
     const struct ingress_entry *app_root;  // the first that sets one
     struct ingress_alias *aliases;
-    // The first Ingress that sets it: client certificates, ssl-ciphers, from-to-www-redirect.
-    const struct ingress_entry *client_auth, *ciphers, *www;
+    // The first Ingress that sets it: client certificates, ssl-ciphers, from-to-www-redirect,
+    // ssl-passthrough.
+    const struct ingress_entry *client_auth, *ciphers, *www, *passthrough;
     struct str www_name; // redirected to this host; empty: none
     bool has_certificate;
     bool is_forbidden; // client certificates cannot be verified: 403
@@ -71,7 +72,10 @@ bool ingress_is_rewritten(const struct ingress_item *item);
 // In a host whose paths are expressions; false: this one is none (reported).
 bool ingress_regex_check(struct compiler *c, const struct ingress_item *item);
 // ingress_backend.c
-const struct cluster *ingress_cluster(struct compiler *c, const struct ingress_item *item);
+const struct cluster *ingress_cluster(struct compiler *c, const struct ingress_item *item,
+                                      enum upstream_protocol protocol);
+// What the backend-protocol of the Ingress comes to; `is_secure`: for clients that came with TLS.
+enum upstream_protocol ingress_protocol(const struct ingress_item *item, bool is_secure);
 void ingress_backend_check(struct compiler *c, const struct ingress_item *item);
 struct str ingress_item_field(struct compiler *c, const struct ingress_item *item,
                               const char *field); // "spec.rules[0].http.paths[1].<field>"

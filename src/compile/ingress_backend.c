@@ -78,7 +78,16 @@ static void report_port(struct compiler *c, const struct ingress_item *item,
         diag_hint(c->diags, diag, "it has %.*s", STR_ARG(listed));
 }
 
-const struct cluster *ingress_cluster(struct compiler *c, const struct ingress_item *item)
+enum upstream_protocol ingress_protocol(const struct ingress_item *item, bool is_secure)
+{
+    enum upstream_protocol protocol = item->ingress->settings.protocol;
+    if (protocol != UPSTREAM_AUTO)
+        return protocol;
+    return is_secure ? UPSTREAM_HTTPS : UPSTREAM_HTTP;
+}
+
+const struct cluster *ingress_cluster(struct compiler *c, const struct ingress_item *item,
+                                      enum upstream_protocol protocol)
 {
     const struct ingress_backend *backend = item->backend;
     const struct object *object = item->ingress->object;
@@ -107,9 +116,11 @@ const struct cluster *ingress_cluster(struct compiler *c, const struct ingress_i
     const struct ingress_settings *settings = &item->ingress->settings;
     const struct upstream_tls *tls = &settings->backend_tls;
     const struct cluster *cluster =
-        service_cluster_of_ingress(c, service, port, settings->protocol, tls);
+        protocol == UPSTREAM_RAW ? service_cluster(c, service, port, STR_NONE, protocol)
+                                 : service_cluster_of_ingress(c, service, port, protocol, tls);
     bool is_plain = !cluster->tls && !cluster->is_missing && !cluster->is_unserved_protocol;
-    if (tls->name.len > 0 && is_plain) {
+    bool is_for_all = protocol != UPSTREAM_RAW && settings->protocol != UPSTREAM_AUTO;
+    if (tls->name.len > 0 && is_plain && is_for_all) {
         struct diag *diag = complain(c, DIAG_FIELD_NO_EFFECT, object, tls->line, tls->col,
                                      tls->path, "has no effect on a backend without TLS");
         diag_hint(c->diags, diag, "the annotation backend-protocol: HTTPS makes it TLS");

@@ -76,6 +76,7 @@ void ingress_https_add(struct ingress_https *tls, const struct ingress_entry *en
     const struct ingress_settings *settings = &entry->settings;
     tls->has_client_auth |=
         settings->client_secret.len > 0 && settings->client_auth != TLS_CLIENT_NONE;
+    tls->has_passthrough |= settings->ssl_passthrough;
 }
 
 static struct ingress_certificate *find_certificate(const struct ingress_https *tls,
@@ -186,7 +187,7 @@ void ingress_https_open(struct ingress_https *tls, const struct object *first)
     struct compiler *c = tls->c;
     const struct compile_options *options = c->options;
     if (map_count(tls->certificates) == 0 && options->default_certificate.len == 0 &&
-        !tls->has_client_auth)
+        !tls->has_client_auth && !tls->has_passthrough)
         return;
     struct address bind = listen_address(c, &options->bind, options->https_port);
     tls->listener = builder_listener(c->builder, LISTENER_TLS, &bind, options->https_port,
@@ -318,6 +319,8 @@ void ingress_https_host(struct ingress_https *tls, struct ingress_host *host)
         host->is_forbidden = host->client_auth != NULL; // reported: the port is somebody else's
         return;
     }
+    if (host->passthrough && ingress_passthrough(tls, host))
+        return;
     // What has no settings of its own follows the wildcard or the default.
     if (!own && !host->client_auth && !host->ciphers)
         return;

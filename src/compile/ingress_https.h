@@ -14,6 +14,7 @@ struct ingress_https {
     struct builder_hosts *hosts; // NULL: the HTTPS port is not open
     struct credential *fallback; // the default certificate
     bool has_client_auth;        // some host asks for client certificates
+    bool has_passthrough;        // some host is passed through
 };
 
 void ingress_https_init(struct ingress_https *tls, struct compiler *c);
@@ -24,5 +25,7 @@ void ingress_https_add(struct ingress_https *tls, const struct ingress_entry *in
 void ingress_https_open(struct ingress_https *tls, const struct object *first);
 // Certificate, aliases and client certificates of a host; fills in what routes have to know.
 void ingress_https_host(struct ingress_https *tls, struct ingress_host *host);
+// ingress_passthrough.c: the same of a host whose connections are passed on. false: reported.
+bool ingress_passthrough(struct ingress_https *tls, const struct ingress_host *host);
 // Hosts of tls sections that no rule names.
 void ingress_https_rest(struct ingress_https *tls, const struct map *hosts);

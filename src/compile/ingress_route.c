@@ -182,19 +182,21 @@ static void set_rewrite(struct compiler *c, const struct ingress_item *item, str
         route->request_ops = (struct header_ops){1, op};
 }
 
-static const struct target *one_target(struct compiler *c, const struct ingress_item *item)
+static const struct target *one_target(struct compiler *c, const struct ingress_item *item,
+                                       bool is_secure)
 {
     struct target *target = ARENA_NEW(c->scratch, struct target); // sealing copies it
-    target->cluster = ingress_cluster(c, item);
+    target->cluster = ingress_cluster(c, item, ingress_protocol(item, is_secure));
     target->weight = 1;
     return target;
 }
 
-static void set_forward(struct compiler *c, const struct ingress_item *item, struct route *route)
+static void set_forward(struct compiler *c, const struct ingress_item *item, bool is_secure,
+                        struct route *route)
 {
     route->action = ROUTE_FORWARD;
     route->is_ingress = true;
-    route->targets = one_target(c, item);
+    route->targets = one_target(c, item, is_secure);
     route->n_targets = 1;
     route->total_weight = 1;
     route->body_bytes_max = item->ingress->settings.body_bytes_max;
@@ -275,8 +277,18 @@ static void add_acme_route(struct emission *e, const struct ingress_item *item,
         route.path_ignore_case = false;
         route.path = acme;
     }
-    set_forward(c, item, &route);
+    set_forward(c, item, false, &route);
     add_plain(e, &route);
+}
+
+static void add_secure_forward(const struct emission *e, const struct ingress_item *item,
+                               const struct route *condition)
+{
+    struct route route = *condition;
+    if (e->secure->n == 0)
+        return;
+    set_forward(e->c, item, true, &route);
+    add_secure(e, &route);
 }
 
 static bool is_broken(const struct ingress_item *item)
@@ -324,11 +336,12 @@ static void emit_item(struct emission *e, const struct ingress_item *item)
     } else if (settings->permanent_redirect.len > 0) {
         set_url_redirect(c, settings->permanent_redirect, settings->permanent_code, &route);
     } else if (!needs_https(e, settings, is_acme)) {
-        set_forward(c, item, &route);
+        add_secure_forward(e, item, &route);
+        set_forward(c, item, false, &route);
+        add_plain(e, &route);
+        return;
     } else {
-        struct route forwarding = route;
-        set_forward(c, item, &forwarding);
-        add_secure(e, &forwarding);
+        add_secure_forward(e, item, &route);
         set_https_redirect(c, settings, &route);
         if (!e->host->client_auth)
             add_acme_route(e, item, &route);

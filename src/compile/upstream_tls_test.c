@@ -27,6 +27,9 @@
 #define CRT "    tls.crt: |\n" SHOP_CRT
 #define KEY "    tls.key: |\n" SHOP_KEY
 #define CA "    ca.crt: |\n" SHOP_CRT
+#define INGRESS_OF(annotations, spec)                                                              \
+    "---\napiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: web, annotations: "    \
+    "{" annotations "}}\nspec: {" spec "}\n"
 #define NGINX(key, value) "nginx.ingress.kubernetes.io/" key ": '" value "'"
 
 static void load(struct world *world, const char *yaml)
@@ -291,6 +294,55 @@ static void test_a_destination_rule_holds_for_an_ingress_but_for_no_node_port(vo
     world_fini(&world);
 }
 
+static void test_auto_http_follows_the_scheme_of_the_client(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world);
+    world_load(&world,
+               SERVICE("") INGRESS_OF(PROTOCOL("AUTO_HTTP") ", " NGINX("ssl-redirect", "false"),
+                                      "tls: [{hosts: [a.org], secretName: own}], defaultBackend: "
+                                      "{service: {name: web, port: {number: 443}}}"));
+    world_load(&world, SECRET("own", "default", CRT KEY));
+    world_compile(&world);
+    const struct route *route = world_find(&world, 80, "b.org", "/");
+    assert_true(str_is(route->targets[0].cluster->name, "outbound|443||" WEB));
+    const struct vhost *name = host_table_find(world_listener(&world, 443)->sni, STR("a.org"));
+    struct request_view view = {.host = STR("b.org"), .path = STR("/"), .headers = &world.headers};
+    const struct vhost *vhost = host_table_find(name->chain->hosts->table, STR("b.org"));
+    route = vhost_find_route(vhost, &view);
+    assert_true(str_is(route->targets[0].cluster->name, "outbound|443||" WEB ";HTTPS"));
+    assert_non_null(route->targets[0].cluster->tls);
+    world_fini(&world);
+}
+
+static void test_passthrough_leads_to_the_backend_of_the_root(void **state)
+{
+    (void)state;
+#define RULES                                                                                      \
+    "rules: [{host: a.org, http: {paths: [{path: /x, pathType: Prefix, backend: {service: "        \
+    "{name: x, port: {number: 80}}}}, {path: /, pathType: Prefix, backend: {service: {name: "      \
+    "web, port: {number: 443}}}}]}}]"
+    struct world world;
+    world_init(&world);
+    world.options.has_ssl_passthrough = true;
+    world_load(&world, SERVICE("") WORLD_SERVICE("x", "default", 80)
+                           INGRESS_OF(NGINX("ssl-passthrough", "true"), RULES));
+    world_compile(&world);
+    assert_string_equal(world_connect(&world, 443, "a.org"), "web");
+    assert_string_equal(world_connect(&world, 443, "b.org"), "http"); // the default certificate
+    EXPECT(&world, 80, {"a.org", "/x/y", "x"}, {"a.org", "/", "web"});
+    world_fini(&world);
+
+    world_init(&world); // switched off
+    world_load(&world, SERVICE("") WORLD_SERVICE("x", "default", 80)
+                           INGRESS_OF(NGINX("ssl-passthrough", "true"), RULES));
+    world_compile(&world);
+    assert_string_equal(world_connect(&world, 443, "a.org"), "closed");
+    assert_int_equal(world_count(&world, DIAG_ANNOTATION_NOT_SERVED), 1);
+    world_fini(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -299,6 +351,8 @@ int main(void)
         cmocka_unit_test(test_tls_that_cannot_be_had_is_never_left_out),
         cmocka_unit_test(test_an_ingress_says_it_by_annotation),
         cmocka_unit_test(test_what_is_wrong_with_tls_of_an_ingress_is_told),
+        cmocka_unit_test(test_auto_http_follows_the_scheme_of_the_client),
+        cmocka_unit_test(test_passthrough_leads_to_the_backend_of_the_root),
         cmocka_unit_test(test_a_destination_rule_holds_for_an_ingress_but_for_no_node_port),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
