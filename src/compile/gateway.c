@@ -477,6 +477,8 @@ static void try_host(struct bind_context *b, struct str wanted, struct server_ho
         return;
     }
     b->prepared->has_http_server = true;
+    if (b->prepared->object->virtual_service->n_http == 0)
+        return; // it would hide wider hosts and answer nothing
     add_binding(b, host->server, name);
     if (redirects(host->server->server)) {
         struct virtual_host *vhost = find_vhost(b->g->c, host->server->hosts, name);

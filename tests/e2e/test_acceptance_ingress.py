@@ -25,7 +25,7 @@ def ingress_class(name, controller, is_default=False):
 
 def tls(name, **annotations):
     host = f"{name}.example"
-    return ingress(name, (host, path("/", "a")), tls=[{"hosts": [host], "secretName": "s"}],
+    return ingress(name, (host, path("/", "a")), tls=[{"hosts": [host]}],
                    annotations={k.replace("_", "-"): v for k, v in annotations.items()})
 
 
