@@ -281,16 +281,6 @@ static void add_acme_route(struct emission *e, const struct ingress_item *item,
     add_plain(e, &route);
 }
 
-static void add_secure_forward(const struct emission *e, const struct ingress_item *item,
-                               const struct route *condition)
-{
-    struct route route = *condition;
-    if (e->secure->n == 0)
-        return;
-    set_forward(e->c, item, true, &route);
-    add_secure(e, &route);
-}
-
 static bool is_broken(const struct ingress_item *item)
 {
     return item->path && item->path->is_invalid;
@@ -336,12 +326,16 @@ static void emit_item(struct emission *e, const struct ingress_item *item)
     } else if (settings->permanent_redirect.len > 0) {
         set_url_redirect(c, settings->permanent_redirect, settings->permanent_code, &route);
     } else if (!needs_https(e, settings, is_acme)) {
-        add_secure_forward(e, item, &route);
         set_forward(c, item, false, &route);
         add_plain(e, &route);
+        if (settings->protocol == UPSTREAM_AUTO && e->secure->n > 0)
+            set_forward(c, item, true, &route);
+        add_secure(e, &route);
         return;
     } else {
-        add_secure_forward(e, item, &route);
+        struct route forwarding = route;
+        set_forward(c, item, true, &forwarding); // says what is wrong with it, used or not
+        add_secure(e, &forwarding);
         set_https_redirect(c, settings, &route);
         if (!e->host->client_auth)
             add_acme_route(e, item, &route);
