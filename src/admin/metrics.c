@@ -2,6 +2,7 @@
 // /metrics in Prometheus' text format. Each metric is a row that carries its name, type and help:
 // the proxy's in proxy/counters.h, those of the control side and the process here. The reference
 // page is printed from the same rows.
+#include "admin/certificates.h"
 #include "admin/pages.h"
 #include "admin/process.h"
 #include "base/clock.h"
@@ -47,6 +48,7 @@ struct readings {
     X(BUILD_INFO, "sluicegate_build_info", "gauge", "Always 1; the labels tell what runs.", "version") \
     X(DIAGNOSTICS, "sluicegate_config_diagnostics", "gauge", "Diagnostics about the manifests.", "level") \
     X(REQUESTS, "sluicegate_requests_total", "counter", "Requests ended, by class of the status sent (none: none was).", "code_class") \
+    X(CERTIFICATE_EXPIRY, "sluicegate_tls_certificate_expiry_seconds", "gauge", "When a certificate that is served expires, in seconds since 1970; the 100 that expire first.", "source") \
     X(DURATION, "sluicegate_request_duration_seconds", "histogram", "From the start of a request to the last byte of its response.", "le")
 // clang-format on
 
@@ -171,6 +173,20 @@ static void add_proxy_metrics(const struct proxy *proxy, struct buf *out)
     add_latency(&latency, out);
 }
 
+static void add_certificates(const struct snapshot *snapshot, struct buf *out)
+{
+    enum { SHOWN_MAX = 100 };
+    const struct certificate *soonest[SHOWN_MAX];
+    uint32_t n = snapshot ? certificates_soonest(snapshot, soonest, SHOWN_MAX) : 0;
+    const struct metric *metric = &labelled[METRIC_CERTIFICATE_EXPIRY];
+    add_head(metric, out);
+    for (uint32_t i = 0; i < n; i++) {
+        buf_printf(out, "%s{%s=\"", metric->name, metric->label);
+        add_label_value(soonest[i]->source, out);
+        buf_printf(out, "\"} %lld\n", (long long)soonest[i]->not_after_s);
+    }
+}
+
 static void add_first_piece(const struct page_state *state, struct buf *out)
 {
     struct readings readings = {
@@ -183,6 +199,7 @@ static void add_first_piece(const struct page_state *state, struct buf *out)
         readings.endpoints += readings.snapshot->clusters[i]->n_endpoints;
     add_control_metrics(&readings, out);
     add_proxy_metrics(state->options->proxy, out);
+    add_certificates(readings.snapshot, out);
 }
 
 // The first piece holds all that does not grow; then comes one family after the other, each with

@@ -168,6 +168,27 @@ static void test_only_clusters_that_were_used_have_rows(void **state)
     buf_fini(&text);
 }
 
+static void test_the_certificates_that_expire_first_have_rows(void **state)
+{
+    (void)state;
+    struct buf text = {0};
+    test_proxy_set_clusters(5, 1);
+    test_proxy_add_certificates(150);
+    render(metrics_add_piece, NULL, &text);
+    assert_has_line(text.data,
+                    "sluicegate_tls_certificate_expiry_seconds{source=\"Secret a/s149\"} 1851");
+    assert_has_line(text.data,
+                    "sluicegate_tls_certificate_expiry_seconds{source=\"Secret a/s50\"} 1950");
+    assert_null(strstr(text.data, "Secret a/s49\""));
+    unsigned n = 0;
+    for (const char *at = text.data; (at = strstr(at, "expiry_seconds{")); at++)
+        n++;
+    assert_int_equal(n, 100);
+    assert_is_exposition(text.data);
+    buf_fini(&text);
+    test_proxy_fini();
+}
+
 static void test_a_snapshot_may_be_absent(void **state)
 {
     (void)state;
@@ -236,6 +257,7 @@ int main(void)
         cmocka_unit_test(test_values_are_shown_under_their_names),
         cmocka_unit_test(test_latency_buckets_are_cumulative_and_in_seconds),
         cmocka_unit_test(test_only_clusters_that_were_used_have_rows),
+        cmocka_unit_test(test_the_certificates_that_expire_first_have_rows),
         cmocka_unit_test(test_a_snapshot_may_be_absent),
         cmocka_unit_test(test_clusters_come_in_pieces_that_survive_a_new_snapshot),
         cmocka_unit_test(test_cluster_rows_look_like_envoys),

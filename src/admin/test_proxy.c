@@ -32,6 +32,30 @@ void test_proxy_set_clusters(uint64_t generation, uint32_t n)
     published->clusters = (const struct cluster *const *)clusters;
 }
 
+void test_proxy_add_certificates(uint32_t n)
+{
+    struct arena *arena = published->arena;
+    struct listener *listener = ARENA_NEW(arena, struct listener);
+    struct vhost **names = ARENA_ARRAY(arena, struct vhost *, 2 * n);
+    for (uint32_t i = 0; i < n; i++) {
+        struct certificate *certificate = ARENA_NEW(arena, struct certificate);
+        certificate->source = arena_printf(arena, "Secret a/s%u", i);
+        certificate->not_after_s = 2000 - i;
+        for (uint32_t k = 0; k < 2; k++) {
+            struct filter_chain *chain = ARENA_NEW(arena, struct filter_chain);
+            chain->certificates = certificate;
+            chain->n_certificates = 1;
+            names[i + k * n] = ARENA_NEW(arena, struct vhost);
+            names[i + k * n]->chain = chain;
+        }
+    }
+    listener->kind = LISTENER_TLS;
+    listener->sni_names = (const struct vhost *const *)names;
+    listener->n_sni_names = 2 * n;
+    published->listeners = listener;
+    published->n_listeners = 1;
+}
+
 const struct snapshot *proxy_snapshot(const struct proxy *proxy)
 {
     (void)proxy;
