@@ -80,6 +80,13 @@ void grpc_web_begin(struct stream *stream)
         queue_drop(&came, stream->worker, front.len);
     }
     queue_fini(&came, stream->worker);
+    stream->is_bad_body =
+        stream->base64.has_failed || (stream->h2.req_queue.has_end && !grpc_web_is_whole(stream));
+}
+
+bool grpc_web_is_whole(const struct stream *stream)
+{
+    return stream->grpc_web != GRPC_WEB_TEXT || base64_is_complete(&stream->base64);
 }
 
 static void add_encoded(struct stream *stream, struct str data)

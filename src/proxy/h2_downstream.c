@@ -229,6 +229,7 @@ static void on_end(void *arg, void *told, bool has_trailers)
     struct stream *stream = told;
     stream->request_received = true;
     stream->request_end_ns = stream->worker->loop.now_ns;
+    stream->is_bad_body |= stream->grpc_web && !grpc_web_is_whole(stream);
     queue_end(&stream->h2.req_queue, stream->worker, head_text_str(&stream->h2.req_trailers));
     stream_wake(stream);
 }

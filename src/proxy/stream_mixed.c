@@ -331,14 +331,15 @@ static enum pump_result pump_queue_up(struct stream *stream)
     return up->sock.failed ? PUMP_UP_FAILED : PUMP_WAIT;
 }
 
-// gRPC-Web of an HTTP/1 client: the queue holds what it was turned into.
+// gRPC-Web of an HTTP/1 client: the queue holds what it was turned into. false: no base64.
 static bool move_to_queue(struct stream *stream)
 {
     struct str came = {stream->body + stream->body_off, stream->body_end - stream->body_off};
     bool ok = came.len == 0 || grpc_web_add_request(stream, came);
     stream->body_off = stream->body_end;
     stream->h2.req_queue.has_end = stream->request_received;
-    return ok;
+    stream->is_bad_body = !ok || (stream->request_received && !grpc_web_is_whole(stream));
+    return !stream->is_bad_body;
 }
 
 enum pump_result stream_pump_request_mixed(struct stream *stream)
