@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Mistakes that compiling finds in a new version of an object: the last good version stays.
+#include "compile/certificate_fixture.h"
 #include "compile/fixture.h"
 #include "source/manifest.h"
 
@@ -32,13 +33,52 @@
 static enum soundness check_yaml(struct world *world, const char *yaml)
 {
     struct decode_result result = {0};
-    decode_document(world->arena, str_of(yaml), STR("in.yaml"), 1, world->diags, &result);
+    struct str text = str_of(yaml);
+    if (str_has_prefix(text, STR("---\n")))
+        text = str_from(text, 4);
+    decode_document(world->arena, text, STR("in.yaml"), 1, world->diags, &result);
     if (result.n != 1 || result.had_errors)
         world_fail(world);
     struct object_checker checker = {world->store, &world->options, world->registry};
     enum soundness is = check_object(&checker, result.objects[0], world->diags);
     object_destroy(result.objects[0]);
     return is;
+}
+
+#define SECRET(type, data)                                                                         \
+    "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ntype: " type "\nstringData:\n" data
+
+// Whoever uses it or not; other types may hold anything under these names.
+static void test_a_tls_secret_is_judged_by_what_it_holds(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *yaml;
+        enum soundness wanted;
+        int code; // -1: nothing at all
+    } rows[] = {
+        {SHOP_SECRET("s", "default", ""), OBJECT_SOUND, -1},
+        {SHOP_SECRET("s", "default", "    ca.crt: |\n" SHOP_CRT), OBJECT_SOUND, -1},
+        {SHOP_SECRET("s", "default", "    ca.crt: nonsense\n"), OBJECT_BROKEN,
+         DIAG_CERTIFICATE_INVALID},
+        {SHOP_SECRET("s", "default", "    tls.ocsp-staple: nonsense\n"), OBJECT_BROKEN,
+         DIAG_CERTIFICATE_INVALID},
+        {SECRET("kubernetes.io/tls", "    tls.crt: nonsense\n    tls.key: |\n" SHOP_KEY),
+         OBJECT_BROKEN, DIAG_CERTIFICATE_INVALID},
+        {SECRET("kubernetes.io/tls", "    tls.crt: |\n" SHOP_CRT), OBJECT_BROKEN, DIAG_SECRET_KEYS},
+        {SECRET("Opaque", "    tls.crt: nonsense\n    tls.key: more\n"), OBJECT_SOUND, -1},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct world world;
+        world_init(&world);
+        enum soundness is = check_yaml(&world, rows[i].yaml);
+        if (is != rows[i].wanted)
+            fail_msg("row %zu: %d", i, is);
+        assert_int_equal(diags_count(world.diags), rows[i].code >= 0);
+        if (rows[i].code >= 0)
+            assert_int_equal(diags_get(world.diags, 0)->code, rows[i].code);
+        world_fini(&world);
+    }
 }
 
 static void test_an_object_is_judged_by_its_own_mistakes_alone(void **state)
@@ -248,6 +288,7 @@ int main(void)
         cmocka_unit_test(test_a_new_version_with_a_mistake_stays_out_until_it_is_mended),
         cmocka_unit_test(test_a_first_version_with_a_mistake_gives_way_to_the_next),
         cmocka_unit_test(test_an_ingress_that_is_refused_keeps_its_last_good_version),
+        cmocka_unit_test(test_a_tls_secret_is_judged_by_what_it_holds),
         cmocka_unit_test(test_a_version_that_misses_another_object_goes_live),
     };
     return cmocka_run_group_tests_name("compile-check-object", tests, NULL, NULL);
