@@ -47,6 +47,44 @@ bool option_read_secret(struct options *options, const struct option_row *row, s
     return true;
 }
 
+bool option_read_tls_version(struct options *options, const struct option_row *row, struct str value,
+                             struct buf *reterr)
+{
+    static const char *const words[] = {"1.0", "1.1", "1.2", "1.3"};
+    (void)row;
+    for (unsigned i = 0; i < sizeof words / sizeof *words; i++) {
+        if (str_is(value, words[i])) {
+            options->compile.tls_version_min = (uint16_t)(TLS_VERSION_1_0 + i);
+            return true;
+        }
+    }
+    return refuse(reterr, value, "1.0, 1.1, 1.2 or 1.3");
+}
+
+static bool read_tls_list(struct options *options, const struct option_row *row, struct str value,
+                          const struct tls_common *common, struct buf *reterr)
+{
+    struct tls_error error = {0};
+    if (!tls_check_common(common, &error)) {
+        buf_printf(reterr, "%s", error.message);
+        return false;
+    }
+    *(struct str *)place_of(options, row) = value;
+    return true;
+}
+
+bool option_read_tls_ciphers(struct options *options, const struct option_row *row, struct str value,
+                             struct buf *reterr)
+{
+    return read_tls_list(options, row, value, &(struct tls_common){.ciphers = value}, reterr);
+}
+
+bool option_read_tls_curves(struct options *options, const struct option_row *row, struct str value,
+                            struct buf *reterr)
+{
+    return read_tls_list(options, row, value, &(struct tls_common){.curves = value}, reterr);
+}
+
 bool option_read_hsts(struct options *options, const struct option_row *row, struct str value,
                       struct buf *reterr)
 {

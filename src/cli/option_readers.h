@@ -31,6 +31,9 @@ struct option_row {
     X(proxy_ports) /* adds to proxy_ports; 80,443 or all */ \
     X(port_map)  /* adds to port_maps; 80=8080[,...] */ \
     X(secret)    /* struct str; ns/name */ \
+    X(tls_version) /* compile.tls_version_min; 1.2 */ \
+    X(tls_ciphers) /* struct str; words that OpenSSL knows */ \
+    X(tls_curves)  /* likewise */ \
     X(hsts)      /* compile.hsts; off: empty */ \
     X(labels)    /* adds to labels; key=value[,...] */ \
     X(admin)     /* has_admin, admin; ADDR:PORT, none or off */ \

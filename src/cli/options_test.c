@@ -184,6 +184,19 @@ static void test_labels_are_pairs(void **state)
     assert_int_equal(RUN("--labels", "a=b,"), OPTIONS_ERROR);
 }
 
+static void test_tls_words_are_checked(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("--tls-min-version", "1.3"), OPTIONS_OK);
+    assert_int_equal(options.compile.tls_version_min, TLS_VERSION_1_3);
+    assert_int_equal(RUN("--tls-min-version", "TLSv1.2"), OPTIONS_ERROR);
+    assert_int_equal(RUN("--tls-ecdh-curves", "P-384:X25519"), OPTIONS_OK);
+    assert_true(str_is(options.compile.tls_curves, "P-384:X25519"));
+    assert_int_equal(RUN("--tls-ecdh-curves", "P-384:P-0"), OPTIONS_ERROR);
+    assert_int_equal(RUN("--tls-ciphers", "ECDHE-RSA-AES256-GCM-SHA384"), OPTIONS_OK);
+    assert_int_equal(RUN("--tls-ciphers", "ECDHE-NONE"), OPTIONS_ERROR);
+}
+
 static void test_durations_are_written_as_in_go(void **state)
 {
     (void)state;
@@ -325,6 +338,7 @@ int main(void)
         cmocka_unit_test(test_labels_are_pairs),
         cmocka_unit_test(test_durations_are_written_as_in_go),
         cmocka_unit_test(test_bytes_take_binary_units),
+        cmocka_unit_test(test_tls_words_are_checked),
         cmocka_unit_test(test_numbers_and_addresses_are_checked),
         cmocka_unit_test(test_the_admin_server_can_be_moved_or_left_out),
         cmocka_unit_test(test_help_lists_what_a_subcommand_takes),

@@ -271,6 +271,13 @@ bool server_tls_open(struct compiler *c, struct server_tls *tls, struct filter_c
     config.n_pairs = tls->n_credentials;
     config.common.ca_pem = tls->ca.text;
     config.common.crl_pem = tls->crl.text;
+    config.common.curves = c->options->tls_curves;
+    if (config.common.ciphers.len == 0)
+        config.common.ciphers = c->options->tls_ciphers;
+    // Not above what the server itself allows at most.
+    uint16_t lowest = c->options->tls_version_min, highest = config.common.version_max;
+    if (config.common.version_min == 0)
+        config.common.version_min = highest && highest < lowest ? highest : lowest;
     struct tls_error error = {0};
     struct tls_context *context = builder_tls_server(c->builder, &config, &error);
     if (!context && is_dispensable(c, tls, &error))

@@ -31,6 +31,9 @@ struct compile_options {
     bool merge_slashes;
     bool has_ssl_passthrough; // the annotation of ingress-nginx is served
     struct str default_certificate; // Secret "ns/name" for Ingress; empty: one of our own making
+    // Of servers that say nothing else: 0, empty: our defaults.
+    uint16_t tls_version_min;
+    struct str tls_ciphers, tls_curves;
     struct str hsts;                // strict-transport-security of Ingress over HTTPS; empty: none
 };
 

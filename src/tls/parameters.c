@@ -139,6 +139,15 @@ static bool use_curves(SSL_CTX *ssl, struct str wanted, struct tls_error *reterr
     return is_fine;
 }
 
+bool tls_check_common(const struct tls_common *common, struct tls_error *reterr)
+{
+    SSL_CTX *ssl = SSL_CTX_new(TLS_server_method());
+    CHECK(ssl);
+    bool is_fine = parameters_use(ssl, common, reterr);
+    SSL_CTX_free(ssl);
+    return is_fine;
+}
+
 bool parameters_use(SSL_CTX *ssl, const struct tls_common *common, struct tls_error *reterr)
 {
     return use_versions(ssl, common, reterr) && use_ciphers(ssl, common->ciphers, reterr) &&

@@ -86,6 +86,8 @@ struct tls_error {
     char message[200]; // "no certificate in it", "the key is encrypted", "is not that of the certificate"
 };
 
+// Whether versions, ciphers and curves make sense; the rest is not looked at.
+bool tls_check_common(const struct tls_common *common, struct tls_error *reterr);
 // NULL: *reterr says why. Both begin with one reference.
 struct tls_context *tls_server_create(const struct tls_server_config *config,
                                       struct tls_error *reterr);
