@@ -76,7 +76,7 @@ void grpc_web_begin(struct stream *stream)
     stream->h2.req_queue = (struct body_queue){.has_end = came.has_end};
     while (came.bytes > 0) {
         struct str front = queue_front(&came);
-        grpc_web_add_request(stream, front);
+        stream->is_bad_body |= !grpc_web_add_request(stream, front);
         queue_drop(&came, stream->worker, front.len);
     }
     queue_fini(&came, stream->worker);

@@ -89,11 +89,10 @@ enum step_result stream_client_gone(struct stream *stream)
 
 static enum step_result bad_request(struct stream *stream)
 {
-    enum h1_error error = stream->req_chunked.error;
-    struct str details = str_of(h1_error_detail(error)), text = str_of(h1_error_sentence(error));
-    if (stream->is_bad_body) {
-        details = STR("grpc_web.bad_base64");
-        text = STR("the body is no base64");
+    struct str details = STR("grpc_web.bad_base64"), text = STR("the body is no base64");
+    if (!stream->is_bad_body) {
+        details = str_of(h1_error_detail(stream->req_chunked.error));
+        text = str_of(h1_error_sentence(stream->req_chunked.error));
     }
     stream_leave_upstream(stream, false, false);
     WORKER_COUNT(stream->worker, PROTOCOL_ERRORS, 1);
