@@ -105,9 +105,8 @@ static enum step_result choose_action(struct stream *stream, const struct reques
         reply_redirect(stream, view);
         return STEP_NEXT;
     case ROUTE_RESPOND:
+        stream->reply_body = route->body; // to gRPC: the message of its status
         stream_reply(stream, route->status, 0, STR("direct_response"), STR_NONE);
-        if (stream->status == route->status) // else it is a gRPC status now
-            stream->reply_body = route->body;
         return STEP_NEXT;
     case ROUTE_FORWARD:
         break;
