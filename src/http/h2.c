@@ -5,7 +5,8 @@
 #include <stdlib.h>
 
 enum {
-    FIELDS_MAX = 160,        // of one head that we send
+    FIELDS_MAX = 192, // of one head that we send: what came, patches, and our own
+    SENT_HEAD_BYTES_MAX = 256 * 1024,
     OUTBOUND_ACKS_MAX = 200, // PING and SETTINGS acknowledgements that may wait
     CONTINUATIONS_MAX = 8,
     HEADER_TABLE_BYTES = 4096,
@@ -19,7 +20,9 @@ struct h2 {
     int64_t now_ms, refilled_ms;
     uint32_t left[H2_CHEAP_COUNT]; // free acts
     uint32_t n_streams;
-    int32_t last_id; // server: of the newest stream
+    int32_t last_id;       // server: of the newest stream
+    int32_t unsent_id;     // client: of the last request that did not go out any more
+    int32_t peer_reset_id; // of the last stream that the peer reset
     bool has_failed, has_settings, peer_has_connect, has_goaway;
     bool is_response; // client: the section being read begins with :status
     const char *failure;
@@ -199,6 +202,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
             h2->events->on_goaway(h2->arg, frame->goaway.error_code);
         break;
     case NGHTTP2_RST_STREAM:
+        h2->peer_reset_id = frame->hd.stream_id;
         if (stream)
             h2_spend(h2, H2_CHEAP_RESET);
         else
@@ -267,6 +271,8 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 {
     struct h2 *h2 = arg;
     void *stream = nghttp2_session_get_stream_user_data(session, id);
+    if (id == h2->unsent_id)
+        code = NGHTTP2_REFUSED_STREAM; // nobody looked at it
     if (stream) {
         nghttp2_session_set_stream_user_data(session, id, NULL);
         h2->n_streams--;
@@ -347,13 +353,26 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
     if (frame->hd.type == NGHTTP2_RST_STREAM && is_for_fault(frame->rst_stream.error_code) &&
         nghttp2_session_get_stream_user_data(session, frame->hd.stream_id))
         h2_spend(h2, H2_CHEAP_INVALID);
-    // Trailers are the end of a body; DATA tells of itself in send_data().
-    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_HEADERS &&
+    // Trailers, and the head of an answer without a body, are its end; DATA tells of itself in
+    // send_data().
+    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat != NGHTTP2_HCAT_REQUEST &&
         frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
         void *stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
         if (stream)
             h2->events->body_sent(h2->arg, stream, 0, true);
     }
+    return 0;
+}
+
+// The peer's GOAWAY, or the end of the session, was faster than a request that had to wait.
+static int on_frame_not_send(nghttp2_session *session, const nghttp2_frame *frame, int error,
+                             void *arg)
+{
+    (void)session;
+    struct h2 *h2 = arg;
+    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST &&
+        (error == NGHTTP2_ERR_START_STREAM_NOT_ALLOWED || error == NGHTTP2_ERR_SESSION_CLOSING))
+        h2->unsent_id = frame->hd.stream_id;
     return 0;
 }
 
@@ -438,6 +457,11 @@ static void add_field(struct fields *fields, struct str name, struct str value)
             is_unindexed(name) ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE};
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
 // false: more fields than fit.
 static bool add_lines(struct fields *fields, char *at, char *end)
 {
@@ -447,13 +471,15 @@ static bool add_lines(struct fields *fields, char *at, char *end)
         CHECK(colon != NULL);
         for (char *p = at; p < colon; p++)
             *p = ascii_lower(*p);
-        char *value = colon + 1;
-        while (value < line_end && *value == ' ')
+        char *value = colon + 1, *value_end = line_end;
+        while (value < value_end && is_blank(*value)) // none at the edges (RFC 9113, 8.2.1)
             value++;
+        while (value_end > value && is_blank(value_end[-1]))
+            value_end--;
         if (fields->n == FIELDS_MAX)
             return false;
         add_field(fields, (struct str){at, (size_t)(colon - at)},
-                  (struct str){value, (size_t)(line_end - value)});
+                  (struct str){value, (size_t)(value_end - value)});
         at = line_end + 2;
     }
     return true;
@@ -538,6 +564,11 @@ void h2_resume(struct h2 *h2, int32_t id)
 void h2_reset(struct h2 *h2, int32_t id, uint32_t code)
 {
     nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, id, code);
+}
+
+bool h2_is_reset_by_peer(const struct h2 *h2, int32_t id)
+{
+    return id == h2->peer_reset_id;
 }
 
 void h2_forget(struct h2 *h2, int32_t id)
@@ -632,6 +663,7 @@ static void set_callbacks(nghttp2_session_callbacks *callbacks)
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
     nghttp2_session_callbacks_set_send_data_callback(callbacks, send_data);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_frame_not_send);
 }
 
 static void set_options(nghttp2_option *option)
@@ -640,6 +672,7 @@ static void set_options(nghttp2_option *option)
     for (unsigned type = NGHTTP2_CONTINUATION + 1; type <= UINT8_MAX; type++)
         nghttp2_option_set_user_recv_extension_type(option, (uint8_t)type);
     nghttp2_option_set_max_outbound_ack(option, OUTBOUND_ACKS_MAX);
+    nghttp2_option_set_max_send_header_block_length(option, SENT_HEAD_BYTES_MAX);
     nghttp2_option_set_max_deflate_dynamic_table_size(option, HEADER_TABLE_BYTES);
 #ifdef HAVE_NGHTTP2_MAX_CONTINUATIONS
     nghttp2_option_set_max_continuations(option, CONTINUATIONS_MAX);

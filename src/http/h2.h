@@ -71,6 +71,7 @@ struct h2_events {
     // `body_sent`), up to `max`; *ret_is_end: nothing follows it. Empty and no end: h2_resume()
     // tells of more.
     void (*body)(void *arg, void *stream, size_t max, struct str *ret_data, bool *ret_is_end);
+    // Also told of a response's head that is its end.
     void (*body_sent)(void *arg, void *stream, size_t n, bool is_end);
     // Trailers to send at the end: lines "name: value\r\n"; empty: none.
     struct str (*trailers)(void *arg, void *stream);
@@ -107,6 +108,8 @@ bool h2_submit_response(struct h2 *h2, int32_t id, const struct h2_head *head, b
 bool h2_submit_interim(struct h2 *h2, int32_t id, const struct h2_head *head); // 1xx
 void h2_resume(struct h2 *h2, int32_t id);                                     // `body` has more
 void h2_reset(struct h2 *h2, int32_t id, uint32_t code);
+// In on_closed: did the peer reset it? If not, and neither did this side, its frames were wrong.
+bool h2_is_reset_by_peer(const struct h2 *h2, int32_t id);
 void h2_forget(struct h2 *h2, int32_t id); // its `stream` is told nothing any more
 // Body bytes were used: the peer may send as many again.
 void h2_consume(struct h2 *h2, int32_t id, size_t n);
