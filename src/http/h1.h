@@ -37,6 +37,7 @@ enum h1_status { H1_DONE, H1_MORE, H1_ERROR };
     X(TRANSFER_ENCODING_REPEATED, 400, "http1.invalid_transfer_encoding", "chunked is not the last and only coding") \
     X(TRANSFER_ENCODING_1_0, 400, "http1.transfer_encoding_not_allowed", "Transfer-Encoding in HTTP/1.0") \
     X(CONNECTION_HEADER, 400, "http1.connection_header_rejected", "Connection names a header that must not be removed") \
+    X(UPGRADE, 501, "upgrade_failed", "upgrade to a protocol that is not passed on") \
     X(CHUNK_SIZE, 400, "http1.codec_error", "malformed chunk size") \
     X(CHUNK_EXTENSION, 400, "http1.codec_error", "malformed or too long chunk extension") \
     X(CHUNK_END, 400, "http1.codec_error", "chunk data not followed by CR LF") \

@@ -33,8 +33,8 @@ static void rest(struct downstream *down)
     struct h2_session *session = down->h2;
     if (!list_empty(&session->streams))
         return;
-    if (session->is_closing)
-        h2_session_mark(session);
+    if (session->is_closing || h2_is_over(session->h2))
+        h2_session_mark(session); // ends when it is flushed
     else if (!session->is_last_call)
         arm(down, proxy_get_options(down->worker->proxy)->keepalive_timeout_ms);
 }
@@ -99,6 +99,9 @@ static bool put_start_line(struct stream *stream)
     for (unsigned i = 0; i < 4; i++)
         if (!fits_start_line(parts[i]))
             return false;
+    // nghttp2 looks at the paths of "http" and "https" only (RFC 9113, 8.3.1).
+    if (!is_connect && (target.len == 0 || target.ptr[0] != '/') && !str_is(target, "*"))
+        return false;
     // What is too large is noted in the text.
     head_text_put(text, worker, parts[0], max);
     head_text_put(text, worker, STR(" "), max);
@@ -198,6 +201,15 @@ static void on_head(void *arg, void *told, bool is_end)
         refuse(stream, status == H1_ERROR ? error : H1_ERROR_REQUEST_LINE);
         return;
     }
+    // An extended CONNECT that is ignored would look like one that has been accepted.
+    if (stream->h2.pseudo.protocol.len > 0 && !stream_may_upgrade(&stream->req)) {
+        refuse(stream, H1_ERROR_UPGRADE);
+        return;
+    }
+    if (stream->h2.pseudo.protocol.len > 0 && stream->req.headers.first[HEADER_CONTENT_LENGTH]) {
+        refuse(stream, H1_ERROR_CONTENT_LENGTH); // a tunnel has none, and a server may believe it
+        return;
+    }
     stream->head_len = (uint32_t)len;
     session->head_bytes += stream->head_len;
     stream_begin_h2(stream, is_end);
@@ -238,6 +250,7 @@ static void on_closed(void *arg, void *told, uint32_t code)
 {
     struct h2_session *session = arg;
     struct stream *stream = told;
+    int32_t id = stream->down_id;
     stream->down_id = 0;
     if (!stream->is_begun) { // its head was refused by the engine
         WORKER_COUNT(session->worker, PROTOCOL_ERRORS, 1);
@@ -251,6 +264,7 @@ static void on_closed(void *arg, void *told, uint32_t code)
     if (stream->response_sent && code == H2_NO_ERROR)
         return; // both sides are through; the stream is about to see it
     stream->down_lost = true;
+    stream->is_bad_request = !h2_is_reset_by_peer(session->h2, id);
     stream_wake(stream);
 }
 
@@ -324,7 +338,7 @@ void h2_downstream_on_event(struct downstream *down)
     }
     if (down->sock.writable && (session->out || h2_wants_write(session->h2)))
         h2_session_mark(session);
-    else if (h2_is_over(session->h2)) // the client's GOAWAY, and no stream is left
+    else if (list_empty(&session->streams) && h2_is_over(session->h2)) // the client's GOAWAY
         downstream_linger(down);
 }
 
@@ -390,9 +404,21 @@ void h2_downstream_flushed(struct downstream *down, bool ok)
     }
     if (!is_sent)
         return;
-    bool is_over = session->is_closing && list_empty(&session->streams);
-    if (session->has_failed || is_over || h2_is_over(session->h2))
+    // The engine, too, may have given up, with streams left.
+    if (session->has_failed || (h2_is_over(session->h2) && h2_n_streams(session->h2) > 0)) {
+        h2_downstream_abort(down); // nothing can be said on its streams any more
         downstream_linger(down);
+    } else if (list_empty(&session->streams) && (session->is_closing || h2_is_over(session->h2))) {
+        downstream_linger(down);
+    }
+}
+
+// What the endpoint said to the gateway is not all for the client: after an answer has begun a
+// request is no longer safe to send again (RFC 9113, 8.7), and of its connection nothing is wrong.
+static uint32_t cut_code(const struct stream *stream)
+{
+    uint32_t code = stream->up_reset_code;
+    return code == H2_CANCEL || code == H2_ENHANCE_YOUR_CALM ? code : H2_INTERNAL_ERROR;
 }
 
 void h2_downstream_stream_done(struct stream *stream, bool is_cut)
@@ -401,8 +427,7 @@ void h2_downstream_stream_done(struct stream *stream, bool is_cut)
     struct downstream *down = stream->down;
     if (stream->down_id) {
         if (is_cut)
-            h2_reset(session->h2, stream->down_id,
-                     stream->up_reset_code ? stream->up_reset_code : H2_INTERNAL_ERROR);
+            h2_reset(session->h2, stream->down_id, cut_code(stream));
         else if (!stream->request_received) // answered early (RFC 9113, 8.1)
             h2_reset(session->h2, stream->down_id, H2_NO_ERROR);
         h2_forget(session->h2, stream->down_id);
@@ -410,9 +435,13 @@ void h2_downstream_stream_done(struct stream *stream, bool is_cut)
             h2_session_mark(session);
     }
     session->head_bytes -= stream->head_len;
-    if (stream->h2.req_queue.owed) // the connection's window is for the others
+    if (stream->h2.req_queue.owed) { // the connection's window is for the others
         h2_consume(session->h2, stream->window_id, stream->h2.req_queue.owed);
+        h2_session_mark(session);
+    }
     list_remove(&stream->down_node);
+    if (down->close_after) // the connection's certificate is of no more use
+        h2_downstream_drain(down);
     rest(down);
 }
 

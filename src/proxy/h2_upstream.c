@@ -219,13 +219,26 @@ static void close_if_over(struct upstream *up)
         upstream_close(up);
 }
 
+// Upgrades wait for the endpoint's settings: only they tell whether it takes them (RFC 8441, 3).
+static void wake_who_waits(struct upstream *up)
+{
+    for (struct list *node = up->streams.next; node != &up->streams; node = node->next) {
+        struct stream *stream = LIST_ENTRY(node, struct stream, up_node);
+        if (!stream->up_id)
+            stream_wake(stream);
+    }
+}
+
 void h2_upstream_on_event(struct upstream *up)
 {
     struct h2_session *session = up->h2;
+    bool had_settings = h2_has_settings(session->h2);
     if (up->sock.failed || !h2_session_read(session)) {
         upstream_lost(up);
         return;
     }
+    if (!had_settings && h2_has_settings(session->h2))
+        wake_who_waits(up);
     if (up->sock.writable && (session->out || h2_wants_write(session->h2)))
         h2_session_mark(session);
     else

@@ -74,6 +74,7 @@ void stream_add_h2_part(struct stream *stream)
 
 void stream_discard(struct stream *stream)
 {
+    free_room(stream); // pseudo-headers of a head that did not end
     pool_give(&stream->worker->streams, stream);
 }
 
@@ -93,7 +94,7 @@ static void begin(struct stream *stream, struct downstream *down)
 
 // Not to another version of HTTP: its requests would pass by every route. Left out, the wish is
 // ignored, as any server may (RFC 9110, 7.8).
-static bool may_upgrade(const struct h1_request *req)
+bool stream_may_upgrade(const struct h1_request *req)
 {
     struct str to = header_get(&req->headers, HEADER_UPGRADE)->value;
     static const struct str refused[] = {{"h2", 2}, {"http", 4}, {"tls", 3}};
@@ -114,7 +115,7 @@ void stream_begin(struct stream *stream, struct downstream *down, uint32_t head_
     stream->is_http10 = stream->req.minor == 0;
     stream->keep_down = stream->req.keep_alive && !down->close_after;
     stream->is_upgrade =
-        stream->req.is_upgrade && stream->req.body == BODY_NONE && may_upgrade(&stream->req);
+        stream->req.is_upgrade && stream->req.body == BODY_NONE && stream_may_upgrade(&stream->req);
     stream->down_wire_received = head_len;
     down->rx_off += head_len;
     stream->body = down->rx;
@@ -277,7 +278,6 @@ void stream_log_refused(struct downstream *down, const struct refusal *refusal)
     stream->termination = refusal->termination;
     stream->cut = true;
     stream_log(stream);
-    free_room(stream);
     stream_discard(stream);
 }
 
@@ -410,7 +410,14 @@ enum step_result stream_step_finish(struct stream *stream)
 void stream_abort(struct stream *stream)
 {
     bool by_us = atomic_load_explicit(&stream->worker->stop, memory_order_relaxed);
-    if (!stream->is_tcp && !stream->is_tunnel && stream->step != STEP_drop) {
+    if (stream->down_lost && !stream->down->sock.failed && !stream->down->sock.peer_closed) {
+        // The stream alone: its connection goes on.
+        stream->flags |= stream->is_bad_request ? FLAG_BIT(DPE) : FLAG_BIT(DR);
+        stream->details = stream->is_bad_request ? STR("http2.violation.of.messaging.rule")
+                                                 : STR("http2.remote_reset");
+        if (stream->is_bad_request)
+            WORKER_COUNT(stream->worker, PROTOCOL_ERRORS, 1);
+    } else if (!stream->is_tcp && !stream->is_tunnel && stream->step != STEP_drop) {
         stream->flags |= by_us ? 0 : FLAG_BIT(DC);
         stream->details =
             by_us ? STR("downstream_local_disconnect") : STR("downstream_remote_disconnect");

@@ -87,6 +87,7 @@ struct stream {
     bool has_request_queue, has_response_queue; // the bodies go through the queues
     bool decode_request;                        // to HTTP/2: chunks of the client are taken apart
     bool is_bad_body;                           // of the request: no base64
+    bool is_bad_request;                        // HTTP/2: reset because of that
     bool is_bad_response;                       // HTTP/2: reset because of that
     bool is_answered_early;                     // HTTP/2: the endpoint wants no more of the request
     uint8_t grpc_web;                           // enum grpc_web, of a request that goes by HTTP/2
@@ -97,7 +98,7 @@ struct stream {
     uint32_t up_reset_code, reply_off;
     struct h2_session *down_session;
     struct list down_node, up_node; // the client's session; up->streams
-    struct timer timer; // the route's timeout
+    struct timer timer;             // the route's timeout
     enum stream_step step;
 
     // request
@@ -307,6 +308,7 @@ bool head_text_add(struct head_text *text, struct worker *worker, struct str nam
 bool head_text_put(struct head_text *text, struct worker *worker, struct str bytes, uint32_t max);
 void head_text_fini(struct head_text *text, struct worker *worker);
 struct str head_text_str(const struct head_text *text);
+bool stream_may_upgrade(const struct h1_request *req); // it has an Upgrade field
 struct str stream_scheme(const struct stream *stream); // of the client's side
 // stream_log.c
 void stream_log(struct stream *stream);

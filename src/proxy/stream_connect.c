@@ -194,6 +194,10 @@ enum step_result stream_step_send(struct stream *stream)
 {
     struct worker *worker = stream->worker;
     struct upstream *up = stream->up;
+    if (!up) // shared, and lost while its SETTINGS were awaited
+        return stream_upstream_failed(stream);
+    stream->up_lost = stream->up_refused = false;
+    stream->up_reset_code = 0;
     stream->failure = STR_NONE; // of a try before this one
     if (stream->is_tcp) {
         stream->upstream_local = up->local;

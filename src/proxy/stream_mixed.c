@@ -151,7 +151,6 @@ enum step_result stream_send_mixed(struct stream *stream)
     struct h2 *h2 = up->h2->h2;
     stream_add_h2_part(stream);
     stream->up_h2 = stream->has_response_queue = true;
-    stream->up_lost = stream->up_refused = false;
     if (stream->is_upgrade && !h2_has_settings(h2)) {
         h2_session_mark(up->h2);
         up->n_requests--; // counted when it is sent
@@ -225,6 +224,12 @@ static void begin_tunnel(struct stream *stream)
     stream->res.body = BODY_UNTIL_CLOSE;
     stream->encode_chunked = stream->decode_chunked = false;
     WORKER_COUNT(stream->worker, TUNNELS_ACTIVE, 1);
+    if (!stream->down_h2) { // what follows the head, and may have come already, is the tunnel's
+        stream->req.body = BODY_UNTIL_CLOSE;
+        stream->request_received = false;
+        stream_take_request_bytes(stream, stream->body_fill);
+        stream->down->sock.readable = true; // an edge may have come before
+    }
     if (stream->timer.deadline_ms)
         timer_disarm(&stream->worker->loop.wheel, &stream->timer);
     stream_progress(stream);
@@ -245,7 +250,9 @@ static bool send_head(struct stream *stream, size_t len)
     if (!stream->down_id ||
         !h2_submit_response(stream->down_session->h2, stream->down_id, &head, has_body))
         return false;
-    stream->response_sent = !has_body;
+    // A reset in front of a head that waits to be sent would take its place: before the request's
+    // end the stream goes on until the head is on the wire.
+    stream->response_sent = !has_body && stream->request_received;
     h2_session_mark(stream->down_session);
     return true;
 }
@@ -257,6 +264,10 @@ enum step_result stream_answer_mixed(struct stream *stream)
     bool is_upgraded = stream->is_upgrade && stream->res.status == (stream->up_h2 ? 200 : 101);
     if (is_upgraded && !stream->up_h2 && stream->down_h2 && !is_accepted(stream))
         return stream_bad_response(stream, STR("websocket_not_accepted"));
+    // The endpoint passed the upgrade over; to the client any 2xx would say that there is a tunnel
+    // (RFC 8441, 5).
+    if (stream->is_upgrade && !is_upgraded && stream->down_h2 && stream->res.status / 100 == 2)
+        return stream_bad_response(stream, STR("upgrade_passed_over"));
     if (is_upgraded) {
         begin_tunnel(stream);
         stream->res.status = stream->down_h2 ? 200 : 101;
@@ -336,6 +347,7 @@ static bool move_to_queue(struct stream *stream)
 {
     struct str came = {stream->body + stream->body_off, stream->body_end - stream->body_off};
     bool ok = came.len == 0 || grpc_web_add_request(stream, came);
+    stream->body_dropped |= came.len > 0; // it stands in the queue now: not once more
     stream->body_off = stream->body_end;
     stream->h2.req_queue.has_end = stream->request_received;
     stream->is_bad_body = !ok || (stream->request_received && !grpc_web_is_whole(stream));
@@ -459,6 +471,6 @@ void stream_submit_reply(struct stream *stream)
     if (!stream->down_id)
         return;
     h2_submit_response(stream->down_session->h2, stream->down_id, &head, has_body);
-    stream->response_sent = !has_body;
+    stream->response_sent = !has_body && stream->request_received; // see send_head()
     h2_session_mark(stream->down_session);
 }

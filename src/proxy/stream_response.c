@@ -142,6 +142,9 @@ static void note_request_end(struct stream *stream)
 // Moves the request's body on. STEP_NEXT: the stream took another way.
 static enum step_result pump_request(struct stream *stream)
 {
+    if (stream->up_lost) // also one that has all of the request
+        return stream_upstream_failed(stream);
+    note_request_end(stream); // by HTTP/2 it went out when the session was flushed
     if (stream->request_sent)
         return STEP_WAIT;
     enum pump_result result = stream_pump_request(stream);
@@ -178,12 +181,14 @@ enum step_result stream_step_head(struct stream *stream)
 {
     struct downstream *down = stream->down;
     struct upstream *up = stream->up;
-    if (stream->up_h2 && stream->res_head_ready)
+    if (stream->up_h2 && stream->res_head_ready) {
+        note_request_end(stream);
         return stream_begin_response_mixed(stream);
+    }
     if (pump_request(stream) == STEP_NEXT)
         return STEP_NEXT;
-    if (stream->up_h2) // with the request sent nothing of the pump tells of a loss
-        return stream->up_lost ? stream_upstream_failed(stream) : STEP_WAIT;
+    if (stream->up_h2)
+        return STEP_WAIT;
     if (down->tx && !downstream_flush(down)) // the rest of an interim head
         return stream_client_gone(stream);
     for (unsigned n_interims = 0;;) {

@@ -528,6 +528,9 @@ int upstream_finish_connect(struct upstream *up)
         attach(up, stream);
     }
     h2_begin_upstream(up);
+    if (up->n_streams == 0) // all who waited have left
+        timer_arm(&up->worker->loop.wheel, &up->timer,
+                  up->worker->loop.now_ms + up->idle_timeout_ms);
     return 0;
 }
 
