@@ -126,7 +126,7 @@ class Gateway:
         listeners = re.findall(r"(\w+) ([\d.]+|\[[0-9a-f:]+\]):(\d+)", text)
         self.http_ports = [int(port) for kind, _, port in listeners if kind == "http"]
         self.tcp_ports = [int(port) for kind, _, port in listeners if kind == "tcp"]
-        self.tls_ports = [int(port) for kind, _, port in listeners if kind == "tls"]
+        self.tls_ports = [int(port) for kind, _, port in listeners if kind == "https"]
         self.port = self.http_ports[0] if self.http_ports else None
         self.tls_port = self.tls_ports[0] if self.tls_ports else None
 

@@ -158,9 +158,10 @@ def one_route(*upstreams, app_protocol=None, **rule):
                      virtual_service("test", "test.example", route("test", **rule)))
 
 
-def https_route(*upstreams, pair, tls=None, **rule):
+def https_route(*upstreams, pair, tls=None, app_protocol=None, **rule):
     """The same over TLS (port 443) and plain HTTP (port 80); the certificate is `pair`."""
-    return documents(service("test", *upstreams), tls_secret("test-cert", pair),
+    return documents(service("test", *upstreams, app_protocol=app_protocol),
+                     tls_secret("test-cert", pair),
                      gateway_of("gateway", server("test.example", port=80, protocol="HTTP"),
                                 server("test.example", tls=simple("test-cert", **(tls or {})))),
                      virtual_service("test", "test.example", route("test", **rule)))
