@@ -64,7 +64,7 @@ static const struct merged_subset *find_subset(const struct merged_rule *rule, s
 
 static bool has_policy(const struct destination_rule *rule)
 {
-    return rule->policy.is_set || rule->n_port_policies > 0;
+    return rule->policy.is_set || rule->n_port_policies > 0 || rule->is_broken;
 }
 
 static void merge(struct compiler *c, struct merged_rule *rule, const struct object *object)
@@ -247,6 +247,8 @@ static struct effective effective_policy(struct compiler *c, const struct object
     if (rule && rule->policy_owner) {
         const struct destination_rule *dr = rule->policy_owner->destination_rule;
         struct policy_source source = {c, rule->policy_owner, STR("spec.trafficPolicy")};
+        if (dr->is_broken)
+            effective.tls = (struct policy_tls){NULL, rule->policy_owner, source.path};
         overlay(&effective, &source, &dr->policy, source.path);
         overlay_port(&effective, &source, dr->port_policies, dr->n_port_policies, port);
     }
@@ -300,7 +302,8 @@ bool policy_changes_bytes(struct compiler *c, const struct object *service, stru
 {
     struct effective effective = effective_policy(c, service, fqdn, STR_NONE, port);
     const struct client_tls *tls = effective.tls.tls;
-    return effective.proxy_protocol || (tls && tls->mode != CLIENT_TLS_DISABLE);
+    bool is_broken = effective.tls.object && !tls;
+    return effective.proxy_protocol || is_broken || (tls && tls->mode != CLIENT_TLS_DISABLE);
 }
 
 bool policy_has_subset(struct compiler *c, const struct object *service, struct str fqdn,

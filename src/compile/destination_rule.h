@@ -10,8 +10,8 @@ void policy_index_destroy(struct policy_index *index); // NULL is fine
 void policy_defaults(struct cluster *cluster);
 // TLS to the endpoints, as the DestinationRule in force asks for it.
 struct policy_tls {
-    const struct client_tls *tls; // NULL: nothing is said
-    const struct object *object;  // the DestinationRule
+    const struct client_tls *tls; // NULL: nothing is said, or the rule is broken
+    const struct object *object;  // the DestinationRule; NULL: nothing is said
     struct str path;              // "spec.trafficPolicy.tls"
 };
 // Defaults, then what the DestinationRule in force for the host says for subset and port. The

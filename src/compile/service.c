@@ -184,7 +184,7 @@ static struct cluster *make_cluster(struct compiler *c, const struct object *ser
         policy_apply(c, service, fqdn, subset, (uint16_t)port->port.value, cluster);
     if (speech->is_raw)
         cluster->proxy_protocol = 0;
-    else if (policy.tls)
+    else if (policy.object)
         upstream_tls_of_policy(c, cluster, &policy);
     else if (speech->is_tls)
         upstream_tls_of_ingress(c, cluster, tls);

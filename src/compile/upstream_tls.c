@@ -131,6 +131,13 @@ void upstream_tls_of_policy(struct compiler *c, struct cluster *cluster,
                             const struct policy_tls *policy)
 {
     const struct client_tls *tls = policy->tls;
+    if (!tls) {
+        const struct destination_rule *rule = policy->object->destination_rule;
+        complain(c, DIAG_UPSTREAM_TLS, policy->object, rule->tls_line, rule->tls_col, policy->path,
+                 "the rule is broken and asks for TLS, so requests are answered 502");
+        cluster->is_unserved_protocol = true;
+        return;
+    }
     struct making m = {.c = c,
                        .cluster = cluster,
                        .user = {policy->object, tls->line, tls->col, policy->path},

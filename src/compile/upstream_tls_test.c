@@ -277,6 +277,40 @@ static void test_what_is_wrong_with_tls_of_an_ingress_is_told(void **state)
     }
 }
 
+// Each row: rules, and whether requests of the subset get TLS, or 502.
+static void test_a_broken_rule_that_asks_for_tls_lets_no_plain_text_out(void **state)
+{
+    (void)state;
+#define BROKEN(name, fields)                                                                       \
+    "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: " name       \
+    "}\nspec: {host: web, trafficPolicy: {" fields "}}\n"
+#define BAD_TLS "tls: {mode: MUTUAL}"
+    static const struct {
+        const char *rules;
+        bool has_tls, is_refused;
+    } rows[] = {
+        {BROKEN("a", BAD_TLS) RULE("", ""), false, true},
+        {BROKEN("a", SKIP ", loadBalancer: {simple: LAST}") RULE("", ""), false, true},
+        {BROKEN("a", BAD_TLS) RULE("", SUBSET(SKIP)), true, false},
+        {RULE(POLICY(SKIP), "") BROKEN("z", BAD_TLS), true, false}, // the first policy counts
+        {RULE("", "") BROKEN("z", BAD_TLS), false, true},
+        {BROKEN("a", "loadBalancer: {simple: LAST}") RULE("", ""), false, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct world world;
+        char yaml[4096];
+        snprintf(yaml, sizeof yaml, GATEWAY SERVICE("") "%s", rows[i].rules);
+        load(&world, yaml);
+        const struct cluster *cluster = world_cluster(&world, "outbound|443|s|" WEB);
+        assert_non_null(cluster);
+        if ((cluster->tls != NULL) != rows[i].has_tls ||
+            cluster->is_unserved_protocol != rows[i].is_refused)
+            fail_msg("%s: tls %d, refused %d", rows[i].rules, cluster->tls != NULL,
+                     cluster->is_unserved_protocol);
+        world_fini(&world);
+    }
+}
+
 static void test_a_destination_rule_holds_for_an_ingress_but_for_no_node_port(void **state)
 {
     (void)state;
@@ -353,6 +387,7 @@ int main(void)
         cmocka_unit_test(test_what_is_wrong_with_tls_of_an_ingress_is_told),
         cmocka_unit_test(test_auto_http_follows_the_scheme_of_the_client),
         cmocka_unit_test(test_passthrough_leads_to_the_backend_of_the_root),
+        cmocka_unit_test(test_a_broken_rule_that_asks_for_tls_lets_no_plain_text_out),
         cmocka_unit_test(test_a_destination_rule_holds_for_an_ingress_but_for_no_node_port),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

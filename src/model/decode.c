@@ -283,6 +283,8 @@ static struct object *build(struct reader *reader, const struct identity *identi
     read_metadata(reader, identity, root, object, &metadata);
     object->service = table->bytes ? reader_alloc(reader, table->bytes) : NULL;
     read_struct(reader, table, root, object->service);
+    if (reader->has_failed && identity->kind == KIND_DESTINATION_RULE)
+        destination_rule_contain(reader, root, object->destination_rule);
     if (identity->kind == KIND_POD)
         object->pod->is_terminating = metadata.deletion_timestamp.ptr != NULL;
     object->has_invalid_parts = reader->has_invalid_parts;

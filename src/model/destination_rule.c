@@ -433,6 +433,56 @@ static void check_spec(struct reader *reader, const struct node *node, void *val
     reader->has_failed = outer_failed;
 }
 
+// The first `tls` of a policy that is not plainly switched off; as it is written, since it may be
+// the part that is broken.
+static const struct node *find_tls(const struct node *policy)
+{
+    const struct node *tls = field_node(policy, "tls");
+    const struct node *mode = tls ? field_node(tls, "mode") : NULL;
+    if (tls && !(mode && mode->type == NODE_SCALAR && str_is(mode->scalar, "DISABLE")))
+        return tls;
+    const struct node *ports = field_node(policy, "portLevelSettings");
+    for (uint32_t i = 0; ports && ports->type == NODE_LIST && i < ports->list.n_items; i++) {
+        tls = find_tls(ports->list.items[i]);
+        if (tls)
+            return tls;
+    }
+    return NULL;
+}
+
+static bool is_export_list_right(const struct reader *reader, const struct texts *list)
+{
+    struct reader silent = *reader;
+    silent.diags = NULL;
+    silent.has_failed = false;
+    for (uint32_t i = 0; i < list->n; i++)
+        check_export_to(&silent, NULL, &list->items[i]);
+    check_export_list(&silent, list);
+    return !silent.has_failed;
+}
+
+// Subsets need no such care: those of a broken rule are unknown, and their requests answered 503.
+void destination_rule_contain(struct reader *reader, const struct node *root,
+                              struct destination_rule *rule)
+{
+    const struct node *spec = field_node(root, "spec");
+    const struct node *policy = spec ? field_node(spec, "trafficPolicy") : NULL;
+    const struct node *tls = policy ? find_tls(policy) : NULL;
+    bool has_host = rule->host.len > 0 && (!istio_host_mistake(text_str(rule->host)) ||
+                                           is_ipv4_or_ipv6(text_str(rule->host)));
+    if (!tls || !has_host)
+        return;
+    bool is_exported = is_export_list_right(reader, &rule->export_to);
+    *rule =
+        (struct destination_rule){.host = rule->host,
+                                  .export_to = is_exported ? rule->export_to : (struct texts){0},
+                                  .is_broken = true,
+                                  .tls_line = tls->line,
+                                  .tls_col = tls->col};
+    reader->has_failed = false;
+    reader->has_invalid_parts = true;
+}
+
 static const struct field rule_policy_fields[] = {
     POLICY_FIELDS(struct destination_rule),
     WHOLE_POLICY_FIELDS(struct destination_rule),

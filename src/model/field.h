@@ -174,6 +174,9 @@ extern const struct word transport_words[]; // TCP, UDP, SCTP
 extern const struct table service_table, endpoints_table, endpoint_slice_table, pod_table,
     namespace_table, secret_table, ingress_table, ingress_class_table, gateway_table, virtual_service_table,
     destination_rule_table;
+// A broken rule that asks for TLS stays as far as it must for its host to fail closed.
+void destination_rule_contain(struct reader *reader, const struct node *root,
+                              struct destination_rule *rule);
 const struct table *decode_table(enum kind kind);
 // The i-th version that a kind is served in, the recommended one first; NULL: no more.
 const char *decode_api_version(enum kind kind, size_t i);

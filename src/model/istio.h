@@ -199,4 +199,8 @@ struct destination_rule {
     struct subset *subsets;
     uint32_t n_subsets;
     struct texts export_to;
+    // It asks for TLS and is broken: host and export_to are all that is left of it, and the host
+    // gets no requests rather than plain text.
+    bool is_broken;
+    uint32_t tls_line, tls_col; // of the first `tls` in it
 };

@@ -278,6 +278,51 @@ static void test_tls_to_endpoints_is_read_and_checked(void **state)
                     "ISTIO_MUTUAL\n");
 }
 
+// Each row: what is broken, and whether the rule stays to keep its host from plain text.
+static void test_a_broken_rule_that_asks_for_tls_stays(void **state)
+{
+#define OF(metadata, spec)                                                                         \
+    "{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: {name: a" metadata      \
+    "}, spec: " spec "}\n"
+    static const struct {
+        const char *text;
+        bool stays;
+        uint32_t n_export_to;
+    } rows[] = {
+        {CLIENT_TLS("mode: STRICT"), true, 0},
+        {CLIENT_TLS("mode: DISABLE, sni: '*.b'"), false, 0},
+        {RULE("{host: a, trafficPolicy: {tls: [SIMPLE]}}"), true, 0},
+        {RULE("{host: 10.0.0.1, trafficPolicy: {tls: {mode: MUTUAL}}}"), true, 0},
+        {RULE("{host: a, trafficPolicy: {loadBalancer: {simple: LAST}}}"), false, 0},
+        {RULE("{host: a, trafficPolicy: {loadBalancer: {simple: LAST}, tls: {mode: SIMPLE}}}"),
+         true, 0},
+        {RULE("{host: a, trafficPolicy: {portLevelSettings: [{}, {tls: {mode: SIMPLE}}]}}"), true,
+         0},
+        {RULE("{host: a, trafficPolicy: {portLevelSettings: [{tls: {mode: DISABLE}}]}}"), false, 0},
+        {RULE("{host: a, trafficPolicy: 1}"), false, 0},
+        {RULE("{host: a, exportTo: [x], trafficPolicy: {tls: {mode: S}}}"), true, 1},
+        {RULE("{host: a, exportTo: ['*', x], trafficPolicy: {tls: {mode: SIMPLE}}}"), true, 0},
+        {RULE("{host: a, exportTo: [X_X], trafficPolicy: {tls: {mode: SIMPLE}}}"), true, 0},
+        {RULE("{host: a, exportTo: x, trafficPolicy: {tls: {mode: SIMPLE}}}"), true, 0},
+        {RULE("{host: 'a b', trafficPolicy: {tls: {mode: SIMPLE}}}"), false, 0},
+        {RULE("{trafficPolicy: {tls: {mode: SIMPLE}}}"), false, 0},
+        {RULE("[]"), false, 0},
+        {OF(", labels: {version: 1.0}", "{host: a, trafficPolicy: {tls: {mode: SIMPLE}}}"), true,
+         0},
+        {OF(", labels: {version: 1.0}", "{host: a}"), false, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct decoded decoded = decode(rows[i].text);
+        const struct object *object = decoded.object;
+        const struct destination_rule *rule = object ? object->destination_rule : NULL;
+        bool stays = rule && rule->is_broken && object->has_invalid_parts && rule->tls_line == 1 &&
+                     !rule->policy.is_set && rule->export_to.n == rows[i].n_export_to;
+        if (rows[i].stays ? !stays : object != NULL)
+            fail_msg("%s", rows[i].text);
+        decoded_fini(&decoded);
+    }
+}
+
 static void test_a_bad_or_repeated_subset_is_left_out(void **state)
 {
     struct decoded decoded = decode(RULE(
@@ -304,6 +349,7 @@ int main(void)
         cmocka_unit_test(test_a_destination_rule_holds_what_was_written),
         cmocka_unit_test(test_policies_are_checked),
         cmocka_unit_test(test_tls_to_endpoints_is_read_and_checked),
+        cmocka_unit_test(test_a_broken_rule_that_asks_for_tls_stays),
         cmocka_unit_test(test_a_bad_or_repeated_subset_is_left_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
