@@ -4,7 +4,7 @@
 #include "proxy/h2_session.h"
 #include <stdlib.h>
 
-static const uint32_t events_watched = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+static const uint32_t events_watched = SOCK_EVENTS;
 
 static void read_heads(struct downstream *down);
 

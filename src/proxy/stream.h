@@ -48,6 +48,7 @@ struct direction { // of a tunnel
     bool is_spliced;
     bool eof_read, eof_sent;
     uint8_t n_small; // short reads of the pipe in a row
+    bool is_hushed;  // arrivals do not wake us: there is more to read already than can be sent
 };
 
 struct head_text { // a head that came by HTTP/2, written down as HTTP/1

@@ -267,7 +267,19 @@ static enum pump_result end_direction(struct flow *flow)
     return sock_is_flushed(flow->to) ? PUMP_DONE : PUMP_WAIT;
 }
 
-static enum pump_result pump_direction(struct flow *flow)
+// While the receiver has no room, each segment that the sender adds to what waits already would
+// wake us in vain, some ten times a MiB: so long they are not asked for. Nor are they when the
+// receiver has room again, until all is read: changing it back tells of what came meanwhile.
+static void hush(struct flow *flow, bool wanted)
+{
+    if (flow->way->is_hushed == wanted)
+        return;
+    flow->way->is_hushed = wanted;
+    loop_change(&flow->stream->worker->loop, &flow->from->watch,
+                wanted ? SOCK_EVENTS & ~EPOLLIN : SOCK_EVENTS);
+}
+
+static enum pump_result move_bytes(struct flow *flow)
 {
     struct direction *way = flow->way;
     enum pump_result result;
@@ -287,6 +299,14 @@ static enum pump_result pump_direction(struct flow *flow)
             result = way->is_spliced ? fill_pipe(flow) : fill_buffer(flow);
         }
     } while (result == PUMP_DONE);
+    return result;
+}
+
+static enum pump_result pump_direction(struct flow *flow)
+{
+    enum pump_result result = move_bytes(flow);
+    if (result == PUMP_WAIT)
+        hush(flow, flow->from->readable && flow->way->in_pipe > 0);
     return result;
 }
 

@@ -405,7 +405,7 @@ struct upstream *upstream_acquire(struct stream *stream, const struct endpoint *
         return NULL;
     }
     up = create(stream, slot, identity, endpoint, protocol, fd);
-    int error = loop_add(&worker->loop, &up->sock.watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+    int error = loop_add(&worker->loop, &up->sock.watch, SOCK_EVENTS);
     if (error < 0) {
         *reterr_errno = -error;
         upstream_close(up);

@@ -36,6 +36,9 @@ struct sock {
     bool failed;      // reset or error
 };
 
+// What is watched of a connection, from its first moment to its last.
+enum { SOCK_EVENTS = (int)(EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) };
+
 // > 0: bytes; 0: end of file; -EAGAIN: nothing now; other -errno: failed.
 ssize_t sock_recv(struct sock *sock, void *data, size_t cap);
 ssize_t sock_send(struct sock *sock, const void *data, size_t len);
