@@ -143,25 +143,13 @@ static bool on_request_field(struct stream *stream, struct str name, struct str 
     return true;
 }
 
-static bool is_framing(struct str name)
-{
-    static const char *const names[] = {
-        "content-length", "transfer-encoding", "host", "trailer", "connection", "te", "upgrade"};
-    for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
-        if (str_is(name, names[i]))
-            return true;
-    return false;
-}
-
 static bool on_field(void *arg, void *told, struct str name, struct str value, bool is_trailer)
 {
     (void)arg;
     struct stream *stream = told;
     if (!is_trailer)
         return on_request_field(stream, name, value);
-    if (is_framing(name)) // says nothing behind a body (RFC 9110, 6.5.1)
-        return true;
-    return head_text_add(&stream->h2.req_trailers, stream->worker, name, value, TRAILER_BYTES_MAX);
+    return head_text_add_trailer(&stream->h2.req_trailers, stream->worker, name, value);
 }
 
 static void refuse(struct stream *stream, enum h1_error error)

@@ -29,8 +29,7 @@ static bool on_field(void *arg, void *told, struct str name, struct str value, b
     (void)arg;
     struct stream *stream = told;
     if (is_trailer)
-        return head_text_add(&stream->h2.res_trailers, stream->worker, name, value,
-                             TRAILER_BYTES_MAX);
+        return head_text_add_trailer(&stream->h2.res_trailers, stream->worker, name, value);
     if (str_is(name, ":status"))
         return read_status(stream, value);
     // Over the limit: noted in the text, the stream fails when its head is complete.
@@ -62,10 +61,22 @@ static void lose(struct stream *stream, uint32_t code)
     stream_wake(stream);
 }
 
-// 100 Continue, 103 Early Hints: on to the client (RFC 9110, 15.2); no more than one waits.
+// No window bounds heads: what the client does not take is left out, and so is a flood.
+static bool takes_interim(struct stream *stream)
+{
+    uint64_t turn = stream->worker->loop.turns;
+    if (stream->h2.interim_turn != turn)
+        stream->h2.n_interims = 0;
+    stream->h2.interim_turn = turn;
+    bool is_held_up =
+        stream->down_h2 ? stream->down_session->out != NULL : stream->down->tx != NULL;
+    return !stream->head_sent_down && !is_held_up && stream->h2.n_interims++ < INTERIMS_PER_EVENT;
+}
+
+// 100 Continue, 103 Early Hints: on to the client (RFC 9110, 15.2).
 static void on_interim(struct stream *stream)
 {
-    if (!stream->head_sent_down)
+    if (takes_interim(stream))
         stream_forward_interim(stream);
     stream_forget_response(stream);
 }

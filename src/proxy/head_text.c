@@ -4,10 +4,18 @@
 // difference. Worker.
 #include "proxy/stream.h"
 
+// Of three sizes: many heads that are a little too large for one must not take the largest each.
+static struct free_pool *pool_of(struct worker *worker, size_t bytes)
+{
+    return bytes <= HEAD_TEXT_BYTES      ? &worker->heads
+           : bytes <= BUFFER_SMALL_BYTES ? &worker->small
+                                         : &worker->large;
+}
+
 void head_text_fini(struct head_text *text, struct worker *worker)
 {
     if (text->bytes)
-        pool_give(text->cap == HEAD_TEXT_BYTES ? &worker->heads : &worker->large, text->bytes);
+        pool_give(pool_of(worker, text->cap), text->bytes);
     *text = (struct head_text){0};
 }
 
@@ -19,11 +27,11 @@ static bool make_room(struct head_text *text, struct worker *worker, size_t more
     }
     if (text->len + more <= text->cap)
         return true;
-    bool fits = text->len + more <= HEAD_TEXT_BYTES;
-    char *bytes = pool_take(fits ? &worker->heads : &worker->large);
+    struct free_pool *pool = pool_of(worker, text->len + more);
+    char *bytes = pool_take(pool);
     struct head_text grown = *text;
     grown.bytes = bytes;
-    grown.cap = fits ? HEAD_TEXT_BYTES : BUFFER_LARGE_BYTES;
+    grown.cap = (uint32_t)pool->bytes;
     if (text->len > 0)
         memcpy(bytes, text->bytes, text->len);
     head_text_fini(text, worker);
@@ -45,6 +53,9 @@ bool head_text_put(struct head_text *text, struct worker *worker, struct str byt
 static bool add_crumb(struct head_text *text, struct worker *worker, struct str value, uint32_t max)
 {
     uint32_t n = (uint32_t)value.len + 2;
+    // Each moves what stands behind the field: a byte of HPACK must not buy that without end.
+    if (++text->n_crumbs > COOKIE_CRUMBS_MAX)
+        text->is_too_large = true;
     if (!make_room(text, worker, n, max))
         return false;
     char *at = text->bytes + text->cookie_end;
@@ -73,6 +84,24 @@ bool head_text_add(struct head_text *text, struct worker *worker, struct str nam
     at = mempcpy(at, "\r\n", 2);
     text->len = (uint32_t)(at - text->bytes);
     return true;
+}
+
+static bool is_framing(struct str name)
+{
+    static const char *const names[] = {
+        "content-length", "transfer-encoding", "host", "trailer", "connection", "te", "upgrade"};
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
+        if (str_is(name, names[i]))
+            return true;
+    return false;
+}
+
+bool head_text_add_trailer(struct head_text *text, struct worker *worker, struct str name,
+                           struct str value)
+{
+    if (is_framing(name)) // says nothing behind a body (RFC 9110, 6.5.1)
+        return true;
+    return head_text_add(text, worker, name, value, TRAILER_BYTES_MAX);
 }
 
 struct str head_text_str(const struct head_text *text)

@@ -73,6 +73,42 @@ static void test_a_text_grows_and_keeps_what_it_has(void **state)
     head_text_fini(&text, worker);
 }
 
+// Many heads of a few kilobytes must not take the largest buffer each.
+static void test_a_text_takes_the_smallest_buffer_that_fits(void **state)
+{
+    struct worker *worker = *state;
+    static char bytes[BUFFER_LARGE_BYTES];
+    static const struct {
+        uint32_t len, cap;
+    } cases[] = {{1, HEAD_TEXT_BYTES},
+                 {HEAD_TEXT_BYTES, HEAD_TEXT_BYTES},
+                 {HEAD_TEXT_BYTES + 1, BUFFER_SMALL_BYTES},
+                 {BUFFER_SMALL_BYTES, BUFFER_SMALL_BYTES},
+                 {BUFFER_SMALL_BYTES + 1, BUFFER_LARGE_BYTES}};
+    struct head_text grown = {0};
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct head_text text = {0};
+        uint32_t more = cases[i].len - grown.len;
+        head_text_put(&text, worker, (struct str){bytes, cases[i].len}, BUFFER_LARGE_BYTES);
+        head_text_put(&grown, worker, (struct str){bytes, more}, BUFFER_LARGE_BYTES);
+        assert_int_equal(text.cap, cases[i].cap);
+        assert_int_equal(grown.cap, cases[i].cap);
+        head_text_fini(&text, worker);
+    }
+    head_text_fini(&grown, worker);
+}
+
+static void test_crumbs_have_a_number(void **state)
+{
+    struct worker *worker = *state;
+    struct head_text text = {0};
+    for (unsigned i = 0; i <= COOKIE_CRUMBS_MAX; i++) // the first one is the field itself
+        assert_true(head_text_add(&text, worker, STR("cookie"), STR("a"), BUFFER_LARGE_BYTES));
+    assert_false(head_text_add(&text, worker, STR("cookie"), STR("a"), BUFFER_LARGE_BYTES));
+    assert_true(text.is_too_large);
+    head_text_fini(&text, worker);
+}
+
 static void test_a_text_takes_exactly_its_limit(void **state)
 {
     struct worker *worker = *state;
@@ -119,6 +155,8 @@ int main(void)
         TEST(fields_become_lines),
         TEST(crumbs_are_joined_wherever_they_stand),
         TEST(a_text_grows_and_keeps_what_it_has),
+        TEST(a_text_takes_the_smallest_buffer_that_fits),
+        TEST(crumbs_have_a_number),
         TEST(a_text_takes_exactly_its_limit),
         TEST(a_field_counts_with_its_colon_blank_and_line_end),
     };

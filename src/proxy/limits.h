@@ -25,6 +25,7 @@ enum {
     HEAD_TEXT_BYTES = 4096,         // a head that came by HTTP/2; a larger one takes a large buffer
     HEADS_KEPT = POOL_KEEPS(256),
     TRAILER_BYTES_MAX = 8192,
+    COOKIE_CRUMBS_MAX = 512,  // fields that are joined in one; browsers keep fewer for a site
     STREAM_ROOM_BYTES = 1024, // small values of one stream (paths, ids) without allocation
 
     LISTEN_BACKLOG = 4096,

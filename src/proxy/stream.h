@@ -56,6 +56,7 @@ struct head_text { // a head that came by HTTP/2, written down as HTTP/1
     uint32_t len, cap;
     uint32_t cookie_end; // of the one Cookie field that crumbs are joined in; 0: none yet
     uint32_t n_dropped;  // fields that came after it was too large
+    uint32_t n_crumbs;
     bool is_too_large;
 };
 
@@ -183,6 +184,8 @@ struct stream {
             struct str method, scheme, authority, path, protocol;
         } pseudo;
         uint16_t pseudo_status;
+        uint32_t n_interims; // passed on in that turn of the loop
+        uint64_t interim_turn;
         struct head_text req_text, res_text;
         struct body_queue req_queue, res_queue;
         struct head_text req_trailers, res_trailers; // lines, to be sent on
@@ -236,6 +239,7 @@ void stream_detach_upstream(struct stream *stream, bool is_error); // a shared o
 // stream_fail.c: what each failure means for the request; a step returns what these return
 enum step_result stream_upstream_failed(struct stream *stream);
 enum step_result stream_bad_response(struct stream *stream, struct str details);
+enum step_result stream_protocol_changed(struct stream *stream);
 enum step_result stream_client_gone(struct stream *stream);
 void stream_on_route_timer(struct timer *timer);
 
@@ -306,6 +310,8 @@ void stream_leave_snapshot(struct stream *stream); // stream_tunnel.c
 // head_text.c
 bool head_text_add(struct head_text *text, struct worker *worker, struct str name, struct str value,
                    uint32_t max); // false: over `max`
+bool head_text_add_trailer(struct head_text *text, struct worker *worker, struct str name,
+                           struct str value);
 bool head_text_put(struct head_text *text, struct worker *worker, struct str bytes, uint32_t max);
 void head_text_fini(struct head_text *text, struct worker *worker);
 struct str head_text_str(const struct head_text *text);
