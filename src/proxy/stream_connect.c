@@ -212,6 +212,8 @@ enum step_result stream_step_send(struct stream *stream)
     stream_prepare_request(stream);
     if (up->state == UP_SHARED)
         return stream_send_mixed(stream);
+    if (stream->decode_request || stream->grpc_web)
+        return stream_protocol_changed(stream);
     stream->up_h2 = stream->has_response_queue = false;
     if (stream->down_h2 && stream->req.body == BODY_CHUNKED && !stream->h2.req_queue.makes_chunks)
         queue_make_chunks(&stream->h2.req_queue, worker, head_text_str(&stream->h2.req_trailers));

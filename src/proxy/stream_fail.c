@@ -26,6 +26,8 @@ enum step_result stream_upstream_failed(struct stream *stream)
         stream->request_sent = stream->anything_sent = false;
         stream->up_tx_end_ns = 0;
         stream->body_off = stream->body_begin;
+        if (stream->down_h2 && stream->h2.req_queue.bytes == 0)
+            stream->h2.req_queue.makes_chunks = false; // the next one may speak HTTP/2
         stream->step = STEP_connect;
         return STEP_NEXT;
     }
@@ -73,6 +75,17 @@ enum step_result stream_bad_response(struct stream *stream, struct str details)
     stream_reply(stream, 502, FLAG_BIT(UPE), details,
                  STR("upstream connect error or disconnect/reset before headers. reset reason: "
                      "protocol error"));
+    return STEP_NEXT;
+}
+
+// Endpoints of one cluster may differ, and one may change its mind: the body was made ready for
+// the protocol of the try before.
+enum step_result stream_protocol_changed(struct stream *stream)
+{
+    stream_leave_upstream(stream, true, false);
+    stream->keep_down = false;
+    stream_reply(stream, 503, FLAG_BIT(UF), STR("upstream_protocol_changed"),
+                 STR("the upstream's protocol changed between two tries"));
     return STEP_NEXT;
 }
 

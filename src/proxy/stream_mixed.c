@@ -158,6 +158,8 @@ enum step_result stream_send_mixed(struct stream *stream)
     }
     if (stream->is_upgrade && !h2_peer_has_connect(h2))
         return refuse_upgrade(stream);
+    if (stream->h2.req_queue.makes_chunks) // and holds some
+        return stream_protocol_changed(stream);
     if (!stream->down_h2)
         stream_strip_chunks(stream);
     if (!stream->grpc_web && grpc_web_of(stream)) {
@@ -354,6 +356,14 @@ static bool move_to_queue(struct stream *stream)
     return !stream->is_bad_body;
 }
 
+// An idle tunnel holds no buffer for what the client may say.
+static void drop_empty_body(struct stream *stream)
+{
+    pool_give(&stream->worker->large, stream->large);
+    stream->large = stream->body = NULL;
+    stream->body_begin = stream->body_off = stream->body_end = stream->body_fill = 0;
+}
+
 enum pump_result stream_pump_request_mixed(struct stream *stream)
 {
     if (stream->body_bytes_max && stream->bytes_received > stream->body_bytes_max)
@@ -373,6 +383,8 @@ enum pump_result stream_pump_request_mixed(struct stream *stream)
     while (!stream->down_h2 && stream->body_off == stream->body_end && !stream->request_received &&
            stream->h2.req_queue.bytes < H2_STREAM_WINDOW_BYTES) {
         enum pump_result result = stream_read_request(stream);
+        if (result == PUMP_WAIT && stream->is_tunnel)
+            drop_empty_body(stream);
         if (result != PUMP_DONE)
             return result;
     }

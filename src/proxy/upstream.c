@@ -174,7 +174,7 @@ static struct upstream *take_shared(struct endpoint_slot *slot, uint8_t protocol
 {
     for (struct list *node = slot->shared.next; node != &slot->shared; node = node->next) {
         struct upstream *up = LIST_ENTRY(node, struct upstream, node);
-        if (!has_room(up, protocol))
+        if (!has_room(up, protocol) || (stream->on_fresh && up->state != UP_CONNECTING))
             continue;
         if (up->state == UP_SHARED) {
             timer_arm(&up->worker->loop.wheel, &up->timer, INT64_MAX / 2);
@@ -330,11 +330,12 @@ static struct upstream *take_pooled(struct stream *stream, struct endpoint_slot 
 {
     struct upstream *up = NULL;
     // A PROXY header names one client: its connection is not for another's request.
-    if (stream->on_fresh || stream->cluster->proxy_protocol)
+    if (stream->cluster->proxy_protocol)
         return NULL;
+    // All that a lost connection carried may come again at once: one new connection is for all.
     if (protocol != CLUSTER_HTTP1)
         up = take_shared(slot, protocol, stream);
-    if (up || protocol == CLUSTER_HTTP2)
+    if (up || protocol == CLUSTER_HTTP2 || stream->on_fresh)
         return up;
     up = take_idle(stream->worker, slot);
     if (up)
@@ -496,6 +497,8 @@ struct str upstream_failure(const struct upstream *up, int error)
 // An endpoint of an HTTP/2 cluster that has no ALPN is taken at the cluster's word.
 static bool speaks_h2(const struct upstream *up)
 {
+    if (up->stream && up->stream->is_tcp)
+        return false; // what goes over it is the client's
     enum tls_alpn alpn = up->tls ? tls_alpn(sock_tls_conn(&up->sock)) : TLS_ALPN_NONE;
     return alpn == TLS_ALPN_H2 || (up->protocol == CLUSTER_HTTP2 && alpn == TLS_ALPN_NONE);
 }

@@ -5,6 +5,7 @@ also tells of memory used after its end, or never freed."""
 
 import base64
 import json
+import os
 import ssl
 import threading
 import time
@@ -16,6 +17,7 @@ from harness.manifests import destination_rule, documents, one_route
 from harness.patience import DEADLINE_S
 
 H2C = "kubernetes.io/h2c"
+PLAIN = os.environ.get("SLUICEGATE_TEST_PATIENCE", "1") == "1"  # no sanitizer: memory tells
 KEY = base64.b64encode(b"k" * 16).decode()
 UPGRADE = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Key", KEY),
            ("Sec-WebSocket-Version", "13")]
@@ -316,3 +318,121 @@ def test_streams_that_the_client_makes_us_reset_are_counted(gateway, upstream):
                 client.send(frame(http2.DATA, 0, one.number, b"xx"))
                 client.finish(one)
         assert client.wait_closed()[1] == http2.ENHANCE_YOUR_CALM
+
+
+# -- what endpoints may do --
+
+@pytest.mark.parametrize("version", ["http1", "http2"])
+def test_interim_answers_without_end_are_not_kept(gateway, upstream, version):
+    """No window bounds heads: where the client does not read they must not pile up."""
+    said = threading.Event()
+
+    def serve(conn):
+        server = Server2(conn)
+        one = server.next_request()
+        hints = [(":status", "103"), ("link", "</a>" * 50)]
+        server.send_headers(one.number, hints)
+        block = server.encoder.encode(hints)  # a byte for a field by now
+        many = frame(http2.HEADERS, http2.END_HEADERS, one.number, block) * 1000
+        for _ in range(300):
+            server.send(many)
+            server.ping()
+        said.set()
+        server.answer(one, 200, "at last")
+        conn.wait_closed()
+
+    served = gateway(one_route(upstream(serve), app_protocol=H2C), workers=1)
+    assert served.request("GET", "/", host="nobody.example").status == 404
+    before = served.resident_kib()
+    if version == "http2":
+        with served.h2_client() as client:
+            one = client.begin("GET", "/")
+            assert said.wait(DEADLINE_S)
+            grown = served.resident_kib() - before
+            assert client.finish(one).text == "at last" and one.interim
+    else:
+        with served.client() as client:
+            client.send_head("GET", "/")
+            assert said.wait(DEADLINE_S)
+            grown = served.resident_kib() - before
+            answer = client.read_response()
+            assert answer.text == "at last" and answer.interim
+    assert not PLAIN or grown < 8 * 1024, f"grown by {grown} KiB"
+
+
+def test_requests_of_a_lost_connection_share_the_next(gateway, upstream):
+    """Each may be tried again, but a hundred connections at once are an attack."""
+    def serve(conn):
+        server = Server2(conn)
+        if conn.number == 0:
+            server.answer(server.next_request(), 200, "first")
+            server.wait(lambda: len(server.exchanges) == 101)
+            conn.reset()
+            return
+        while one := server.next_request():
+            server.answer(one, 200, "second")
+
+    backend = upstream(serve)
+    served = gateway(one_route(backend, app_protocol=H2C), workers=1)
+    with served.h2_client() as client:
+        assert client.request("GET", "/").text == "first"
+        asked = begin_many(client, 100)
+        client.finish(*asked)
+        assert {x.text for x in asked} == {"second"}
+    assert backend.accepted == 2
+
+
+def test_trailers_of_an_endpoint_that_would_frame_are_left_out(gateway, upstream):
+    def serve(conn):
+        server = Server2(conn)
+        one = server.next_request()
+        server.send_headers(one.number, [(":status", "200")])
+        server.send_data(one.number, b"body", end=False)
+        server.send_headers(one.number, [("trailer", "x"), ("host", "other"), ("x-good", "1")],
+                            end=True)
+        conn.wait_closed()
+
+    served = gateway(one_route(upstream(serve), app_protocol=H2C))
+    with served.client() as client:
+        client.send_head("GET", "/")
+        assert client.read_response().trailers == [("x-good", "1")]
+
+
+def test_an_endpoint_that_changes_its_protocol_between_two_tries(gateway, upstream, pair):
+    """What was begun in chunks goes on as plain DATA, not as DATA with chunks in it."""
+    seen = []
+    lost = threading.Event()
+
+    def wrapped(conn, *protocols):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        pair.load_into(context)
+        context.set_alpn_protocols(list(protocols))
+        conn.sock = context.wrap_socket(conn.sock, server_side=True)
+
+    def serve(conn):
+        if conn.number == 0:
+            wrapped(conn, "http/1.1")
+            conn.read_request()
+            conn.answer(200, "first")
+            conn.read_head()
+            conn.sock.close()
+            lost.set()
+            return
+        wrapped(conn, "h2")
+        server = Server2(conn)
+        one = server.next_request()
+        seen.append(one.body)
+        server.answer(one, 200, "second")
+        conn.wait_closed()
+
+    rule = destination_rule("test", "test", tls={"mode": "SIMPLE", "insecureSkipVerify": True},
+                            connectionPool={"http": {"useClientProtocol": True}})
+    served = gateway(documents(one_route(upstream(serve)), rule), workers=1)
+    with served.h2_client() as client:
+        assert client.request("GET", "/").text == "first"
+        one = client.begin("PUT", "/", end=False)
+        assert lost.wait(DEADLINE_S)
+        client.ping()
+        client.send_data(one.number, b"hello")
+        client.finish(one)
+        assert (one.status, one.text, seen) == (200, "second", [b"hello"])
