@@ -50,6 +50,7 @@ enum {
     // HTTP/2: what a client or an endpoint may have on its way.
     H2_CLIENT_STREAMS_MAX = 128,
     H2_ENDPOINT_STREAMS_MAX = 1024, // of ours on one connection, if the endpoint lets us
+    H2_FIRST_STREAMS_MAX = 100,     // ... as long as its SETTINGS have not come (RFC 9113, 6.5.2)
     H2_STREAM_WINDOW_BYTES = 256 * 1024,
     H2_CLIENT_WINDOW_BYTES = 1024 * 1024, // of all streams of a connection
     H2_ENDPOINT_WINDOW_BYTES = 16 * 1024 * 1024,

@@ -148,6 +148,7 @@ struct stream {
 
     struct str host, path, original_path; // lower case without port; forwarded with query; as sent
     struct str authority;                 // as forwarded
+    struct str tls_host; // that the endpoint's certificate must be for; empty: not by host
     struct str xff, request_id, upstream_host;
     struct header_patch *request_patches, *response_patches;
     uint32_t n_request_patches, n_response_patches;

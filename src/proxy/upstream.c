@@ -2,6 +2,7 @@
 // Connections to endpoints and their pools: one pool an endpoint slot and worker, newest first, so
 // that the surplus ages and is closed. HTTP/2 connections are shared: they stand in a list of their
 // own while they live, and a request takes the first that has room.
+#include "http/uri.h"
 #include "proxy/h2_session.h"
 #include "proxy/proxy_protocol.h"
 #include <netinet/in.h>
@@ -52,6 +53,9 @@ static void keep_session(struct upstream *up)
         return;
     tls_session_free(up->slot->tls_session);
     up->slot->tls_session = session;
+    free(up->slot->tls_session_host);
+    up->slot->tls_session_host = up->host;
+    up->host = NULL;
 }
 
 void upstream_close(struct upstream *up)
@@ -152,13 +156,23 @@ void upstream_leave(struct upstream *up, struct stream *stream)
                   up->worker->loop.now_ms + (up->is_retired ? 1 : up->idle_timeout_ms));
 }
 
+// Where the certificate is looked at for the request's own host, a connection is for that host.
+static bool is_for_host(const struct upstream *up, const struct stream *stream)
+{
+    return !up->host || str_is(stream->tls_host, up->host);
+}
+
 static bool has_room(const struct upstream *up, uint8_t protocol)
 {
     if (up->is_retired || up->protocol != protocol || up->sock.failed || up->sock.peer_closed)
         return false;
     if (up->requests_max && up->n_requests >= up->requests_max)
         return false;
-    if (up->n_streams >= up->streams_max)
+    // How many the endpoint takes is known with its SETTINGS.
+    bool is_known = up->state == UP_SHARED && h2_has_settings(up->h2->h2);
+    uint32_t max =
+        is_known || up->streams_max < H2_FIRST_STREAMS_MAX ? up->streams_max : H2_FIRST_STREAMS_MAX;
+    if (up->n_streams >= max)
         return false;
     return up->state == UP_CONNECTING || h2_can_request(up->h2->h2);
 }
@@ -174,7 +188,8 @@ static struct upstream *take_shared(struct endpoint_slot *slot, uint8_t protocol
 {
     for (struct list *node = slot->shared.next; node != &slot->shared; node = node->next) {
         struct upstream *up = LIST_ENTRY(node, struct upstream, node);
-        if (!has_room(up, protocol) || (stream->on_fresh && up->state != UP_CONNECTING))
+        if (!has_room(up, protocol) || !is_for_host(up, stream) ||
+            (stream->on_fresh && up->state != UP_CONNECTING))
             continue;
         if (up->state == UP_SHARED) {
             timer_arm(&up->worker->loop.wheel, &up->timer, INT64_MAX / 2);
@@ -245,10 +260,13 @@ static void on_timer(struct timer *timer)
     }
 }
 
-static struct upstream *take_idle(struct worker *worker, struct endpoint_slot *slot)
+static struct upstream *take_idle(struct worker *worker, struct endpoint_slot *slot,
+                                  const struct stream *stream)
 {
-    while (!list_empty(&slot->idle)) {
-        struct upstream *up = LIST_ENTRY(slot->idle.next, struct upstream, node);
+    for (struct list *node = slot->idle.next; node != &slot->idle; node = node->next) {
+        struct upstream *up = LIST_ENTRY(node, struct upstream, node);
+        if (!is_for_host(up, stream))
+            continue;
         list_remove(&up->node);
         slot_note_idle(up, -1);
         up->state = UP_BUSY;
@@ -307,7 +325,9 @@ static struct endpoint_slot *find_slot(struct stream *stream, const struct endpo
         __atomic_store_n(&slot->counters[i], 0, __ATOMIC_RELAXED);
     slot->active = 0;
     tls_session_free(slot->tls_session);
+    free(slot->tls_session_host);
     slot->tls_session = NULL;
+    slot->tls_session_host = NULL;
     __atomic_store_n(&slot->identity, identity, __ATOMIC_RELAXED);
     return slot;
 }
@@ -337,7 +357,7 @@ static struct upstream *take_pooled(struct stream *stream, struct endpoint_slot 
         up = take_shared(slot, protocol, stream);
     if (up || protocol == CLUSTER_HTTP2 || stream->on_fresh)
         return up;
-    up = take_idle(stream->worker, slot);
+    up = take_idle(stream->worker, slot, stream);
     if (up)
         up->stream = stream;
     return up;
@@ -370,10 +390,12 @@ static struct upstream *create(struct stream *stream, struct endpoint_slot *slot
     COUNT(slot->counters[ENDPOINT_COUNTER_CONNECTIONS_ACTIVE], 1);
     WORKER_COUNT(worker, UPSTREAM_CONNECTIONS_ACTIVE, 1);
     if (cluster->tls) {
-        struct str host = stream->host; // what the certificate is for, unless the cluster says more
         up->tls = tls_context_ref(cluster->tls);
-        up->host = strndup(host.ptr ? host.ptr : "", host.len);
-        CHECK(up->host != NULL);
+        if (tls_context_goes_by_host(cluster->tls)) {
+            struct str host = stream->tls_host;
+            up->host = strndup(host.ptr ? host.ptr : "", host.len);
+            CHECK(up->host != NULL);
+        }
     }
     if (cluster->proxy_protocol) {
         const struct downstream *down = stream->down;
@@ -388,6 +410,17 @@ static struct upstream *create(struct stream *stream, struct endpoint_slot *slot
     return up;
 }
 
+// What the endpoint's certificate is for, unless the cluster says more: Host as it is forwarded.
+static struct str host_of(struct stream *stream)
+{
+    struct str host;
+    uint16_t port;
+    if (stream->authority.ptr == stream->req.authority.ptr || stream->authority.len == 0)
+        return stream->host;
+    char *room = stream_alloc(stream, stream->authority.len);
+    return uri_split_authority(stream->authority, room, &host, &port) ? host : stream->host;
+}
+
 struct upstream *upstream_acquire(struct stream *stream, const struct endpoint *endpoint,
                                   int *reterr_errno)
 {
@@ -396,6 +429,8 @@ struct upstream *upstream_acquire(struct stream *stream, const struct endpoint *
     uint64_t identity;
     struct endpoint_slot *slot = find_slot(stream, endpoint, &identity);
     uint8_t protocol = wanted_protocol(stream);
+    if (cluster->tls && tls_context_goes_by_host(cluster->tls) && stream->tls_host.len == 0)
+        stream->tls_host = host_of(stream);
     struct upstream *up = take_pooled(stream, slot, protocol);
     if (up)
         return up;
@@ -439,6 +474,14 @@ static bool send_proxy_header(struct upstream *up)
     return ok;
 }
 
+// Of another host's handshake nothing is taken over: its certificate was looked at for that host.
+static struct tls_session *session_for(const struct upstream *up)
+{
+    const char *host = up->slot->tls_session_host;
+    bool fits = !up->host || (host && strcmp(up->host, host) == 0);
+    return fits ? up->slot->tls_session : NULL;
+}
+
 static int finish_tcp(struct upstream *up)
 {
     int error = 0;
@@ -459,7 +502,7 @@ static int finish_tcp(struct upstream *up)
     if (up->tx && !send_proxy_header(up))
         return EPIPE;
     if (up->tls)
-        sock_connect_tls(&up->sock, up->tls, str_of(up->host), up->slot->tls_session);
+        sock_connect_tls(&up->sock, up->tls, str_of(up->host), session_for(up));
     return 0;
 }
 

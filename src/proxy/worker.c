@@ -122,13 +122,19 @@ struct cluster_slot *worker_cluster_slot(struct worker *worker, const struct sna
     return slot;
 }
 
+static void free_slot_session(struct endpoint_slot *slot)
+{
+    tls_session_free(slot->tls_session);
+    free(slot->tls_session_host);
+}
+
 static void free_pages(struct worker *worker)
 {
     for (unsigned i = 0; i < SLOT_PAGES_MAX; i++) {
         struct endpoint_page *endpoints =
             atomic_load_explicit(&worker->endpoint_pages[i], memory_order_relaxed);
         for (unsigned j = 0; endpoints && j < SLOTS_PER_PAGE; j++)
-            tls_session_free(endpoints->slots[j].tls_session);
+            free_slot_session(&endpoints->slots[j]);
         free(endpoints);
         struct cluster_page *page =
             atomic_load_explicit(&worker->cluster_pages[i], memory_order_relaxed);

@@ -91,6 +91,7 @@ struct endpoint_slot {
     struct list in_use; // in worker->slots_with_idle while `idle` or `shared` is not empty
     struct list shared; // HTTP/2 connections, also such that are still connecting
     struct tls_session *tls_session; // of the last connection; owned
+    char *tls_session_host;          // whose it is, where the host counts; owned, or NULL
     uint32_t number;                 // its own slot number
     uint32_t n_idle, active;
     uint64_t counters[ENDPOINT_COUNTER_COUNT]; // shared (relaxed)

@@ -79,6 +79,13 @@ void tls_context_unref(struct tls_context *context)
         free_context(context);
 }
 
+bool tls_context_goes_by_host(const struct tls_context *context)
+{
+    bool verifies_host =
+        context->verifies && !context->subject_alt_names.n && !context->name && !context->sni;
+    return verifies_host || (context->sends_sni && !context->sni);
+}
+
 bool tls_context_asks_client(const struct tls_context *context)
 {
     return context->is_server && context->verifies;

@@ -98,6 +98,9 @@ void tls_context_unref(struct tls_context *context); // any thread; NULL is fine
 // Bytes that are equal for equal configs, for a cache of contexts: appended to `out`.
 void tls_server_digest(const struct tls_server_config *config, struct buf *out);
 void tls_client_digest(const struct tls_client_config *config, struct buf *out);
+// Client: SNI or verification go by the name given to tls_connect(), so that a connection serves no
+// other name.
+bool tls_context_goes_by_host(const struct tls_context *context);
 bool tls_context_asks_client(const struct tls_context *context); // client_auth is not NONE
 
 // What a certificate says, for diagnostics, metrics and the dump. false: no certificate in `pem`.

@@ -92,6 +92,27 @@ def test_insecure_skip_verify_takes_any(tls_served):
     assert served.get("/").status == 200
 
 
+@pytest.mark.parametrize("alpn, app_protocol", [((), None), (("h2",), "http2")])
+def test_without_sni_a_connection_is_for_one_host(gateway, authority, tmp_path, alpn, app_protocol):
+    """The certificate is looked at for the request's host: a pooled connection serves no other."""
+    (tmp_path / "ca.pem").write_text(authority.pem)
+    backend = Upstream(either, tls=authority.server_context(authority.issue("a.test.example"), *alpn))
+    served = gateway(documents(
+        service("test", backend, app_protocol=app_protocol),
+        istio_gateway("gateway", "*.test.example"),
+        virtual_service("test", "*.test.example",
+                        route("test", match=[{"uri": {"prefix": "/as-a"}}],
+                              rewrite={"authority": "a.test.example"}),
+                        route("test")),
+        destination_rule("test", "test", tls={"mode": "SIMPLE",
+                                              "caCertificates": str(tmp_path / "ca.pem")})))
+    for _ in range(2):
+        assert served.get("/", host="a.test.example").status == 200
+        assert served.get("/", host="b.test.example").status == 503
+        assert served.get("/as-a", host="b.test.example").status == 200
+    backend.close()
+
+
 def test_a_client_certificate_is_shown(tls_served, authority, tmp_path):
     certificate, key = authority.issue_client("gate").save(tmp_path, "client")
     context = authority.server_context(authority.issue("test.default.svc.cluster.local"),
