@@ -32,6 +32,9 @@ def test_a_session_resumes_on_every_worker(gateway, upstream, authority, pair, v
     for _ in range(30):  # the kernel spreads connections over both workers
         resumed, session = visit(served, context, session)
         assert resumed
+    metrics = served.metrics()
+    assert metrics["sluicegate_downstream_tls_handshakes_total"] == 31
+    assert metrics["sluicegate_downstream_tls_handshakes_resumed_total"] == 30
 
 
 @pytest.mark.parametrize("version", VERSIONS)
