@@ -7,7 +7,9 @@
 enum {
     FIELDS_MAX = 192, // of one head that we send: what came, patches, and our own
     SENT_HEAD_BYTES_MAX = 256 * 1024,
-    OUTBOUND_ACKS_MAX = 200, // PING and SETTINGS acknowledgements that may wait
+    // PING and SETTINGS acknowledgements that may wait; more than a client has for free, so that it
+    // is told why it ends.
+    OUTBOUND_ACKS_MAX = 1000,
     CONTINUATIONS_MAX = 8,
     HEADER_TABLE_BYTES = 4096,
 };

@@ -601,6 +601,7 @@ static void test_no_event_comes_once_the_connection_has_failed(void **state)
         act_ping(attack);
     put_request(&attack->in, take_id(attack), "GET", FLAG_END_STREAM); // in the same read
     assert_false(strike(attack));
+    assert_int_equal(said_code(&attack->said, FRAME_GOAWAY, 0), H2_ENHANCE_YOUR_CALM);
     assert_int_equal(attack->server->n_messages, 0);
     put_request(&attack->in, take_id(attack), "GET", FLAG_END_STREAM);
     assert_false(strike(attack));

@@ -41,7 +41,8 @@ struct end {
     struct message messages[MESSAGES_MAX];
     unsigned n_messages;
     bool refuses; // streams, as they begin
-    bool holds;   // the window of what came
+    unsigned n_refused;
+    bool holds; // the window of what came
     unsigned n_goaways;
     uint32_t goaway_code;
     int64_t now_ms;
@@ -77,6 +78,7 @@ static inline struct message *told_message(void *told)
 static inline void *end_on_begin(void *arg, int32_t id)
 {
     struct end *end = arg;
+    end->n_refused += end->refuses;
     return end->refuses ? NULL : add_message(end, id);
 }
 
