@@ -11,17 +11,20 @@ static void arm(struct downstream *down, uint32_t timeout_ms)
 }
 
 // A head has begun: it ends in time, whatever else runs on the connection.
-static void begin_head(struct h2_session *session)
+static void begin_head(struct h2_session *session, int32_t id)
 {
-    session->is_in_head = true;
+    session->head_id = id;
     arm(session->down, proxy_get_options(session->worker->proxy)->request_head_timeout_ms);
 }
 
-// Streams have deadlines of their own; what stays is the end of the last call.
-static void end_head(struct h2_session *session)
+// Streams have deadlines of their own; what stays is the end of the last call. A stream that was
+// reset is told so when the reset is sent: another head may have begun by then.
+static void end_head(struct h2_session *session, int32_t id)
 {
     struct wheel *wheel = &session->worker->loop.wheel;
-    session->is_in_head = false;
+    if (session->head_id != id)
+        return;
+    session->head_id = 0;
     if (session->is_last_call)
         timer_arm(wheel, &session->down->timer, session->last_call_end_ms);
     else
@@ -60,7 +63,7 @@ static void *on_begin(void *arg, int32_t id)
     stream->down_id = stream->window_id = id;
     list_push_back(&session->streams, &stream->down_node);
     session->down->n_requests++;
-    begin_head(session);
+    begin_head(session, id);
     return stream;
 }
 
@@ -167,7 +170,7 @@ static void on_head(void *arg, void *told, bool is_end)
     const struct proxy_options *options = proxy_get_options(worker->proxy);
     struct head_text *text = &stream->h2.req_text;
     stream->is_begun = true;
-    end_head(session);
+    end_head(session, stream->down_id);
     if (text->len == 0 && !text->is_too_large && !put_start_line(stream)) {
         refuse(stream, H1_ERROR_TARGET);
         return;
@@ -245,7 +248,7 @@ static void on_closed(void *arg, void *told, uint32_t code)
         list_remove(&stream->down_node);
         head_text_fini(&stream->h2.req_text, session->worker);
         stream_discard(stream);
-        end_head(session);
+        end_head(session, id);
         rest(session->down);
         return;
     }
@@ -354,7 +357,7 @@ static bool give_up(struct downstream *down)
 // Idle, or the time for a head, or for requests that were on their way, is over.
 void h2_downstream_on_timer(struct downstream *down)
 {
-    if (down->h2->is_in_head) {
+    if (down->h2->head_id) {
         if (!give_up(down))
             downstream_close(down);
         return;
@@ -378,7 +381,7 @@ void h2_downstream_drain(struct downstream *down)
     session->last_call_end_ms = down->worker->loop.now_ms + H2_LAST_CALL_MS;
     h2_announce_shutdown(session->h2);
     h2_session_mark(session);
-    if (!session->is_in_head)
+    if (!session->head_id)
         arm(down, H2_LAST_CALL_MS);
 }
 

@@ -22,7 +22,8 @@ struct h2_session {
     uint32_t head_bytes; // of requests that are there
     uint64_t n_sent;     // bytes, for who wants to know of progress
     int64_t last_call_end_ms;
-    bool is_in_head;   // of a client: a head has begun and has no end yet; nothing else can come
+    int32_t
+        head_id; // of a client: the head that has begun and has no end yet; nothing else can come
     bool is_last_call; // the first GOAWAY went out
     bool is_closing;   // the last one did: ends with its streams
     bool has_failed;   // ends when its GOAWAY is sent
