@@ -60,17 +60,19 @@ def answers(port, front, host):
 
 
 def wait_for(port, process, front="http", host=NAME, timeout=10):
-    """Until the port answers; returns the seconds since the process began."""
+    """Until the port answers; returns the seconds since the process began. One that does not is
+    ended."""
     deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and process.popen.poll() is None:
         try:
             if answers(port, front, host):
                 return time.monotonic() - process.begin
         except OSError:
             pass
-        if process.popen.poll() is not None:
-            raise RuntimeError(f"{process.name} ended with {process.popen.returncode}")
-    raise RuntimeError(f"{process.name} does not answer")
+    ended = process.popen.poll()
+    process.stop()
+    raise RuntimeError(f"{process.name} " + ("does not answer" if ended is None else
+                                             f"ended with {ended}"))
 
 
 def make_certificate(folder):

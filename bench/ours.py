@@ -124,7 +124,6 @@ def sluicegate(folder, core, backend, hosts=1, prefixes=0, log=None, front="http
     try:
         process.started_s = wait_for(port, process, front)
     except RuntimeError as error:
-        process.stop()
         with open(log_path) as f:
             raise RuntimeError(f"{error}; it said:\n{f.read()[-2000:]}") from None
     return process

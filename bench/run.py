@@ -11,6 +11,7 @@ import os
 import platform
 import resource
 import shutil
+import signal
 import sys
 import tempfile
 
@@ -150,6 +151,7 @@ def main():
         return
     if options.binary:
         os.environ["SLUICEGATE"] = os.path.abspath(options.binary)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: ended"))  # what runs is ended, too
     check_tools(("nginx", "haproxy", "wrk", "h2load", "openssl", "taskset", "cc"))
     folder = tempfile.mkdtemp(prefix="bench-", dir="/dev/shm")
     os.chmod(folder, 0o755)
