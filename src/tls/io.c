@@ -11,8 +11,9 @@
 
 enum {
     PLAINTEXT_MAX = SSL3_RT_MAX_PLAIN_LENGTH,
-    // What a call may write: TLS_SEND_MAX in records with their overhead, and messages on the way.
-    GATHERED_MAX = TLS_SEND_MAX + 64 * 1024,
+    // What a call may write: TLS_SEND_MAX in records with their overhead (of 512 bytes, where a
+    // client asks for that), a ticket that was held, of up to 64 KiB, and messages on the way.
+    GATHERED_MAX = TLS_SEND_MAX + 128 * 1024,
     // Messages after the handshake without data between them: more are a flood (each KeyUpdate
     // costs us key derivations, and nothing else limits them).
     MESSAGES_MAX = 32,

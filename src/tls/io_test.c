@@ -112,6 +112,61 @@ static void test_two_pieces_share_a_record(void **state)
     close_both(&both);
 }
 
+// RFC 6066, 4: a client with little memory. OpenSSL refuses records that are longer.
+static void test_records_are_as_short_as_the_client_asked_for(void **state)
+{
+    static const size_t most[] = {0, 512, 1024, 2048, 4096};
+    char *data = pattern(TLS_SEND_MAX);
+    for (uint8_t code = 1; code <= 4; code++) {
+        for (int version = TLS_VERSION_1_2; version <= TLS_VERSION_1_3; version++) {
+            struct both both = {.server = usual_server()};
+            struct tls_client_config config = client_config();
+            config.common.version_max = (uint16_t)version;
+            both.client = must_call(config);
+            assert_int_equal(SSL_CTX_set_tlsext_max_fragment_length(both.client->ssl, code), 1);
+            ends_open(&both.ends, both.server, both.client, "a.example.com", NULL);
+            assert_true(ends_shake(&both.ends));
+            check_size(&both, data, TLS_SEND_MAX, 700, 50000);
+            size_t before = both.ends.client_wire.inbox.len;
+            assert_int_equal(tls_send(both.ends.server, data, 10000), 10000);
+            const uint8_t *record = (const uint8_t *)both.ends.client_wire.inbox.data + before;
+            size_t len = (size_t)record[3] << 8 | record[4];
+            assert_true(len > most[code] && len <= most[code] + 32);
+            close_both(&both);
+        }
+    }
+    free(data);
+}
+
+// A ticket holds the client's certificate, and waits for the first data.
+static void test_a_large_ticket_goes_along_with_the_most_data(void **state)
+{
+    char *name = malloc(64700), *data = pattern(TLS_SEND_MAX);
+    struct buf got = {0};
+    memcpy(name, "URI:", 4);
+    memset(name + 4, 'x', 64700 - 5);
+    name[64700 - 1] = '\0';
+    struct made large = make((struct wish){.name = "large", .sans = name});
+    struct tls_pair pair = pair_of(&fixture.server);
+    struct tls_server_config serving = server_config(&pair, 1);
+    serving.client_auth = TLS_CLIENT_OPTIONAL_NO_CA;
+    struct tls_client_config calling = client_config();
+    calling.pair = pair_of(&large);
+    struct both both = {.server = must_serve(serving), .client = must_call(calling)};
+    ends_open(&both.ends, both.server, both.client, "a.example.com", NULL);
+    assert_true(ends_shake(&both.ends));
+    assert_true(both.ends.server->out_end > 65200);
+    assert_int_equal(tls_send(both.ends.server, data, TLS_SEND_MAX), TLS_SEND_MAX);
+    assert_int_equal(read_all(both.ends.client, &got, 50000), -EAGAIN);
+    assert_int_equal(got.len, TLS_SEND_MAX);
+    assert_memory_equal(got.data, data, TLS_SEND_MAX);
+    close_both(&both);
+    unmake(&large);
+    buf_fini(&got);
+    free(name);
+    free(data);
+}
+
 static void test_a_blocked_wire_takes_all_or_nothing(void **state)
 {
     struct both both;
@@ -427,6 +482,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_any_size_arrives_and_costs_one_send),
         cmocka_unit_test(test_two_pieces_share_a_record),
+        cmocka_unit_test(test_records_are_as_short_as_the_client_asked_for),
+        cmocka_unit_test(test_a_large_ticket_goes_along_with_the_most_data),
         cmocka_unit_test(test_a_blocked_wire_takes_all_or_nothing),
         cmocka_unit_test(test_a_single_record_may_wait),
         cmocka_unit_test(test_a_ticket_that_was_held_can_be_flushed),

@@ -26,7 +26,7 @@ enum {
     IDLE_RECORDS_MAX = 32,
 };
 enum content { CONTENT_ALERT = 21, CONTENT_HANDSHAKE = 22, CONTENT_DATA = 23 };
-enum { MESSAGE_KEY_UPDATE = 24 };
+enum { MESSAGE_KEY_UPDATE = 24, KEY_UPDATE_BYTES = 5 /* with its header */ };
 // A key of AES-GCM is good for 2^24.5 full records (RFC 8446, 5.5).
 #define RECORDS_PER_KEY (UINT64_C(1) << 24)
 
@@ -55,6 +55,9 @@ struct record_layer {
     struct direction in, out;
     char *plain; // data that did not fit the caller's memory: [plain_at, plain_end)
     uint32_t plain_at, plain_end;
+    uint16_t data_max;                 // of a record that is sent
+    uint8_t message[KEY_UPDATE_BYTES]; // the beginning of one whose rest is in the next record
+    uint8_t message_len;
     bool owes_update; // a KeyUpdate goes out before the next record
 };
 
@@ -218,8 +221,8 @@ bool record_write(struct tls_conn *conn, struct str first, struct str second)
 {
     struct record_layer *layer = conn->layer;
     while (first.len + second.len > 0) {
-        struct str head = str_upto(first, PLAINTEXT_MAX),
-                   body = str_upto(second, PLAINTEXT_MAX - head.len);
+        struct str head = str_upto(first, layer->data_max),
+                   body = str_upto(second, layer->data_max - head.len);
         if (first.len > head.len)
             body.len = 0;
         if (!seal_update(layer) || !seal(layer, CONTENT_DATA, head, body))
@@ -295,18 +298,35 @@ static bool take_alert(struct tls_conn *conn, const uint8_t *alert, size_t len)
     return false;
 }
 
-static bool take_message(struct tls_conn *conn, const uint8_t *message, size_t len)
+static bool take_update(struct tls_conn *conn, const uint8_t *update)
 {
     struct record_layer *layer = conn->layer;
-    // A client has nothing else to say (no request for its certificate is ever sent).
-    if (len != 5 || message[0] != MESSAGE_KEY_UPDATE)
-        return refuse(conn, SSL_AD_UNEXPECTED_MESSAGE, "an unexpected message");
-    if (memcmp(message + 1, "\0\0\1", 3) != 0 || message[4] > 1)
+    if (memcmp(update + 1, "\0\0\1", 3) != 0)
+        return refuse(conn, SSL_AD_DECODE_ERROR, "a malformed KeyUpdate");
+    if (update[4] > 1)
         return refuse(conn, SSL_AD_ILLEGAL_PARAMETER, "a malformed KeyUpdate");
     update_keys(layer->suite, &layer->in);
-    if (message[4] == 1)
+    if (update[4] == 1)
         layer->owes_update = true; // one answer for all that came before it
     return true;
+}
+
+// A client has nothing to say but KeyUpdate (no request for its certificate is ever sent). It may
+// be cut into several records, but shares its last one with nothing, as the key changes there (RFC
+// 8446, 5.1).
+static bool take_message(struct tls_conn *conn, const uint8_t *part, size_t len)
+{
+    struct record_layer *layer = conn->layer;
+    if (len == 0 || len > (size_t)(KEY_UPDATE_BYTES - layer->message_len))
+        return refuse(conn, SSL_AD_UNEXPECTED_MESSAGE, "an unexpected message");
+    memcpy(layer->message + layer->message_len, part, len);
+    layer->message_len += (uint8_t)len;
+    if (layer->message[0] != MESSAGE_KEY_UPDATE)
+        return refuse(conn, SSL_AD_UNEXPECTED_MESSAGE, "an unexpected message");
+    if (layer->message_len < KEY_UPDATE_BYTES)
+        return true;
+    layer->message_len = 0;
+    return take_update(conn, layer->message);
 }
 
 // A record's content: data, of which *ret_len is the length, or something that is dealt with here.
@@ -324,6 +344,8 @@ static bool take_content(struct tls_conn *conn, const uint8_t *content, size_t l
     conn->n_messages = content[len] == CONTENT_DATA && len > 0 ? 0 : conn->n_messages + 1;
     if (conn->n_messages > IDLE_RECORDS_MAX)
         return refuse(conn, SSL_AD_UNEXPECTED_MESSAGE, "too many messages without data");
+    if (conn->layer->message_len > 0 && content[len] != CONTENT_HANDSHAKE)
+        return refuse(conn, SSL_AD_UNEXPECTED_MESSAGE, "a record in the middle of a message");
     switch (content[len]) {
     case CONTENT_DATA:
         *ret_len = len;
@@ -515,6 +537,15 @@ static const struct suite *find_suite(const SSL *ssl)
     return NULL;
 }
 
+// RFC 6066, 4: a client may have asked for records of less.
+static uint16_t find_data_max(const SSL *ssl)
+{
+    unsigned code = SSL_SESSION_get_max_fragment_length(SSL_get0_session(ssl));
+    return code >= TLSEXT_max_fragment_length_512 && code <= TLSEXT_max_fragment_length_4096
+               ? (uint16_t)(256U << code)
+               : PLAINTEXT_MAX;
+}
+
 bool record_adopt(struct tls_conn *conn, unsigned n_sent)
 {
     struct record_layer *layer = conn->layer;
@@ -530,6 +561,7 @@ bool record_adopt(struct tls_conn *conn, unsigned n_sent)
     derive_keys(layer->suite, &layer->in);
     derive_keys(layer->suite, &layer->out);
     layer->out.n_records = n_sent;
+    layer->data_max = find_data_max(conn->ssl);
     return true;
 }
 

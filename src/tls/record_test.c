@@ -96,9 +96,9 @@ static void test_content_is_checked(void **state)
         {{"\x16", 1}, "an unexpected message", "unexpected message"},           // empty
         {{"\1\0\0\1\0\x16", 6}, "an unexpected message", "unexpected message"}, // ClientHello
         {{"\x18\0\0\1\2\x16", 6}, "a malformed KeyUpdate", "illegal parameter"},
-        {{"\x18\0\0\2\0\x16", 6}, "a malformed KeyUpdate", "illegal parameter"},
+        {{"\x18\0\0\2\0\x16", 6}, "a malformed KeyUpdate", "decode error"},
+        {{"\x18\1\0\1\0\x16", 6}, "a malformed KeyUpdate", "decode error"},
         {{"\x18\0\0\1\0\0\x16", 7}, "an unexpected message", "unexpected message"},
-        {{"\x18\0\0\1\x16", 5}, "an unexpected message", "unexpected message"}, // a part of one
         {{"\1\x15", 2}, "a malformed alert", "decode error"},
         {{"\1\0\1\0\x15", 5}, "a malformed alert", "decode error"},
     };
@@ -219,6 +219,37 @@ static void test_a_key_update_changes_the_key(void **state)
     close_ends();
 }
 
+static void expect_half_a_message_before(struct str next, const char *failure)
+{
+    open_ends();
+    put(STR("\x18\0\x16"));
+    put(next);
+    expect_refusal(failure, "unexpected message");
+    close_ends();
+}
+
+static void test_a_key_update_in_pieces(void **state)
+{
+    static const struct str pieces[] = {{"\x18\x16", 2}, {"\0\0\1\x16", 4}, {"\0\x16", 2}};
+    uint8_t next[32];
+    char data[100];
+    open_ends();
+    for (size_t i = 0; i < 3; i++) { // each with a read of its own
+        put(pieces[i]);
+        assert_int_equal(tls_recv(ends.server, data, sizeof(data)), -EAGAIN);
+    }
+    kdf_expand("SHA256", secret, sizeof(secret), "traffic upd", next, sizeof(next));
+    memcpy(secret, next, sizeof(next));
+    use_secret();
+    put(STR("new\x17"));
+    assert_int_equal(tls_recv(ends.server, data, sizeof(data)), 3);
+    close_ends();
+    expect_half_a_message_before(STR("x\x17"), "a record in the middle of a message");
+    expect_half_a_message_before(STR("\1\0\x15"), "a record in the middle of a message");
+    expect_half_a_message_before(STR("\x16"), "an unexpected message");
+    expect_half_a_message_before(STR("\0\1\0\0\x16"), "an unexpected message"); // and another
+}
+
 static void test_a_record_repeated_is_refused(void **state)
 {
     open_ends();
@@ -296,6 +327,7 @@ int main(void)
         cmocka_unit_test(test_headers_are_checked),
         cmocka_unit_test(test_empty_records_are_counted),
         cmocka_unit_test(test_a_key_update_changes_the_key),
+        cmocka_unit_test(test_a_key_update_in_pieces),
         cmocka_unit_test(test_a_record_repeated_is_refused),
         cmocka_unit_test(test_expansion_as_in_rfc_8448),
         cmocka_unit_test(test_exported_keys_are_those_of_openssl),
