@@ -249,12 +249,20 @@ struct tls_context *tls_client_create(const struct tls_client_config *config,
 
 // ---- the process ----
 
+static enum tls_records wanted_records;
+
+void tls_set_records(enum tls_records records)
+{
+    wanted_records = records;
+}
+
 void tls_init(void)
 {
     memory_init();
     CHECK(OPENSSL_init_ssl(OPENSSL_INIT_LOAD_SSL_STRINGS, NULL) == 1);
     io_init();
-    kdf_init();
+    // Nobody tells of traffic secrets then, and without them no connection leaves OpenSSL.
+    kdf_init(wanted_records == TLS_RECORDS_OWN);
     record_init();
     tickets_init();
     ERR_clear_error();

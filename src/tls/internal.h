@@ -122,6 +122,7 @@ struct tls_conn {
     uint32_t early_at, early_end;
     uint32_t record_left; // of the record that OpenSSL is being given
     uint32_t direct_len;  // a record at least as long may go to the wire as it is
+    uint64_t n_records;   // that OpenSSL has sent under its key, about
     int wire_error;       // errno of the wire; it is over then
     uint8_t n_messages;   // handshake messages in a row after the handshake
     bool is_server, is_done;
@@ -130,7 +131,7 @@ struct tls_conn {
     bool was_short;          // the last recv emptied the wire
     bool saw_end;            // of file, on the wire
     bool is_closed;          // close_notify has come
-    bool is_shut; // close_notify was sent, or could not be
+    bool is_shut;            // close_notify was sent, or could not be
     bool is_failed;          // for good; see failure
     const char *failure;     // static, or failure_text; NULL: none
     char *failure_text;      // owned
@@ -161,7 +162,7 @@ void io_on_info(const SSL *ssl, int where, int value); // OpenSSL's callback
 
 // kdf.c: the key schedule of TLS 1.3.
 enum { KDF_SECRET_MAX = 48 };
-void kdf_init(void);
+void kdf_init(bool is_wanted);
 void kdf_fini(void);
 const char *kdf_properties(void);      // for SSL_CTX_new_ex(); NULL: OpenSSL's own is in use
 void kdf_watch(struct tls_conn *conn); // this thread's handshakes are its; NULL: nobody's
@@ -169,6 +170,8 @@ void kdf_expand(const char *hash, const uint8_t *secret, size_t secret_len, cons
                 uint8_t *ret, size_t len);
 
 // record.c: what takes OpenSSL's place after the handshake of a TLS 1.3 server.
+// A key of AES-GCM is good for 2^24.5 full records (RFC 8446, 5.5). Tests lower it.
+extern uint64_t records_per_key;
 void record_init(void);
 void record_fini(void);
 // A traffic secret as the handshake derives it: the client's (`is_in`) or ours.

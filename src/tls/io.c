@@ -439,10 +439,23 @@ static bool write_pieces(struct tls_conn *conn, struct str first, struct str sec
            write_all(conn, second.ptr + more, second.len - more);
 }
 
+// OpenSSL does not change its key by itself.
+static void count_records(struct tls_conn *conn, size_t len)
+{
+    conn->n_records += len / PLAINTEXT_MAX + 1;
+    if (conn->n_records < records_per_key || SSL_version(conn->ssl) != TLS1_3_VERSION)
+        return;
+    conn->n_records = 0;
+    if (SSL_key_update(conn->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) != 1) // goes out before the data
+        ERR_clear_error();
+}
+
 static bool write_both(struct tls_conn *conn, struct str first, struct str second)
 {
     size_t len = first.len + second.len;
-    conn->direct_len = len <= PLAINTEXT_MAX ? (uint32_t)len : 0;
+    count_records(conn, len);
+    bool is_one = len <= PLAINTEXT_MAX && SSL_get_key_update_type(conn->ssl) == SSL_KEY_UPDATE_NONE;
+    conn->direct_len = is_one ? (uint32_t)len : 0;
     bool is_fine = write_pieces(conn, first, second);
     conn->direct_len = 0;
     return is_fine;

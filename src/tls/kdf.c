@@ -299,7 +299,14 @@ static bool agrees_with_default(void)
     return true;
 }
 
-void kdf_init(void)
+static void unload(void)
+{
+    if (provider)
+        OSSL_PROVIDER_unload(provider);
+    provider = NULL;
+}
+
+void kdf_init(bool is_wanted)
 {
     CHECK(pthread_key_create(&scratch_key, free_scratch) == 0);
     bool has_hashes = true;
@@ -308,10 +315,12 @@ void kdf_init(void)
         has_hashes &= hashes[i].md != NULL;
     }
     // Where only certified modules may be used, we are none.
-    if (has_hashes && !EVP_default_properties_is_fips_enabled(NULL) &&
+    if (is_wanted && has_hashes && !EVP_default_properties_is_fips_enabled(NULL) &&
         OSSL_PROVIDER_add_builtin(NULL, PROVIDER_NAME, on_provider) == 1)
         provider = OSSL_PROVIDER_try_load(NULL, PROVIDER_NAME, 1);
     is_in_use = provider && agrees_with_default();
+    if (provider && !is_in_use) // else some lookup might find it yet
+        unload();
     ERR_clear_error();
 }
 
@@ -320,9 +329,7 @@ void kdf_fini(void)
     if (scratch)
         free_scratch(scratch);
     pthread_key_delete(scratch_key);
-    if (provider)
-        OSSL_PROVIDER_unload(provider);
-    provider = NULL;
+    unload();
     is_in_use = false;
     for (size_t i = 0; i < N_HASHES; i++)
         EVP_MD_free(hashes[i].md);

@@ -27,8 +27,7 @@ enum {
 };
 enum content { CONTENT_ALERT = 21, CONTENT_HANDSHAKE = 22, CONTENT_DATA = 23 };
 enum { MESSAGE_KEY_UPDATE = 24, KEY_UPDATE_BYTES = 5 /* with its header */ };
-// A key of AES-GCM is good for 2^24.5 full records (RFC 8446, 5.5).
-#define RECORDS_PER_KEY (UINT64_C(1) << 24)
+uint64_t records_per_key = UINT64_C(1) << 24;
 
 // ---- algorithms ----
 
@@ -206,7 +205,7 @@ static bool seal(struct record_layer *layer, enum content type, struct str first
 
 static bool seal_update(struct record_layer *layer)
 {
-    if (!layer->owes_update && layer->out.n_records < RECORDS_PER_KEY)
+    if (!layer->owes_update && layer->out.n_records < records_per_key)
         return true;
     layer->owes_update = false;
     static const char not_requested[] = {MESSAGE_KEY_UPDATE, 0, 0, 1, 0};

@@ -117,6 +117,10 @@ bool tls_certificate_covers(struct str pem, struct str host);
 // tls_rotate_tickets(), which the control thread calls every TLS_TICKET_ROTATION_S: older keys
 // still open tickets for two rotations.
 enum { TLS_TICKET_ROTATION_S = 12 * 3600 };
+// Who has the records and the key schedule of TLS 1.3 on servers' connections. OWN: this room,
+// where it can (see record.c, kdf.c); OPENSSL: all of it stays there.
+enum tls_records { TLS_RECORDS_OWN, TLS_RECORDS_OPENSSL };
+void tls_set_records(enum tls_records records); // before tls_init(), if at all
 void tls_init(void);
 void tls_fini(void);
 void tls_rotate_tickets(void);

@@ -108,8 +108,15 @@ struct fixture {
 };
 static struct fixture fixture;
 
+// The tests run a second time in the other way, see meson.build.
+static inline bool has_own_records(void)
+{
+    return !getenv("TLS_TEST_OPENSSL_RECORDS");
+}
+
 static inline int set_up(void **state)
 {
+    tls_set_records(has_own_records() ? TLS_RECORDS_OWN : TLS_RECORDS_OPENSSL);
     tls_init();
     fixture.authority = make((struct wish){.name = "authority", .is_authority = true});
     fixture.other_authority = make((struct wish){.name = "other", .is_authority = true});

@@ -213,7 +213,10 @@ int verify_on_chain(X509_STORE_CTX *store, void *of_context)
         if (why && !context->lets_unverified_pass)
             conn->failure = why;
     }
-    return is_fine || context->lets_unverified_pass;
+    if (!is_fine && !context->lets_unverified_pass)
+        return 0;
+    ERR_clear_error(); // what was found on the way is not to be taken for the handshake's failure
+    return 1;
 }
 
 int verify_on_error(int ok, X509_STORE_CTX *store)
