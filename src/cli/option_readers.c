@@ -387,3 +387,13 @@ bool option_read_log_level(struct options *options, const struct option_row *row
         return refuse(reterr, value, "error, warning, info or debug");
     return true;
 }
+
+bool option_read_tls_records(struct options *options, const struct option_row *row,
+                             struct str value, struct buf *reterr)
+{
+    (void)row;
+    if (!str_is(value, "own") && !str_is(value, "openssl"))
+        return refuse(reterr, value, "own or openssl");
+    options->tls_records = str_is(value, "own") ? TLS_RECORDS_OWN : TLS_RECORDS_OPENSSL;
+    return true;
+}

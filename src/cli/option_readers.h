@@ -38,7 +38,8 @@ struct option_row {
     X(labels)    /* adds to labels; key=value[,...] */ \
     X(admin)     /* has_admin, admin; ADDR:PORT, none or off */ \
     X(workers)   /* proxy.n_workers; 0: one a core */ \
-    X(log_level)
+    X(log_level) \
+    X(tls_records)
 // clang-format on
 #define X(name)                                                                                    \
     bool option_read_##name(struct options *options, const struct option_row *row,                 \

@@ -91,6 +91,8 @@ static const struct option_row rows[] = {
      "How long the rest of a request is read and dropped after an early answer."},
     {"drain-timeout", 0, "DURATION", "45s", FOR_RUN, option_read_duration, AT(drain_timeout_ms), 0, DAY_MS,
      "How long requests and tunnels may go on after SIGTERM or SIGINT."},
+    {"tls-records", 0, "own|openssl", "own", FOR_RUN, option_read_tls_records, 0, 0, 0,
+     "Who encrypts and derives keys on clients' connections with TLS 1.3 after the handshake: this program, with the ciphers of OpenSSL, or OpenSSL alone."},
     {"dns-server", 0, "ADDR:PORT,...", NULL, FOR_RUN, option_read_text, AT(dns_server), 0, 0,
      "Asks these servers instead of the system's for names outside the cluster."},
     {"log-level", 0, "LEVEL", "info", FOR_RUN, option_read_log_level, 0, 0, 0,

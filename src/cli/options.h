@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "compile/compile.h"
 #include "proxy/proxy.h"
+#include "tls/tls.h"
 
 // Which subcommands take an option.
 enum {
@@ -39,6 +40,7 @@ struct options {
     struct address admin;
     uint32_t drain_timeout_ms;
     enum log_level log_level;
+    enum tls_records tls_records;
     struct str dns_server; // empty: the system's
 
     bool json;           // check, dump

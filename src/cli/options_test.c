@@ -276,6 +276,11 @@ static void test_numbers_and_addresses_are_checked(void **state)
                    "--workers: \"257\" is not a number from 0 to 256 (0: one a core)");
     assert_refused(RUN("--log-level", "loud"),
                    "--log-level: \"loud\" is not error, warning, info or debug");
+    assert_refused(RUN("--tls-records", "mine"), "--tls-records: \"mine\" is not own or openssl");
+    assert_int_equal(RUN("--tls-records", "own"), OPTIONS_OK);
+    assert_int_equal(options.tls_records, TLS_RECORDS_OWN);
+    assert_int_equal(RUN("--tls-records", "openssl"), OPTIONS_OK);
+    assert_int_equal(options.tls_records, TLS_RECORDS_OPENSSL);
     assert_int_equal(RUN("--workers", "3", "--bind", "::1", "--log-level=debug"), OPTIONS_OK);
     assert_int_equal(options.proxy.n_workers, 3);
     assert_int_equal(options.compile.bind.family, AF_INET6);

@@ -375,6 +375,7 @@ int run_subcommand(const struct options *options)
     timer_init(&runtime.trim, on_trim);
     timer_init(&runtime.files, on_files);
     timer_init(&runtime.tickets, on_tickets);
+    tls_set_records(options->tls_records);
     tls_init();
     runtime.arena = arena_create(0);
     runtime.store = store_create();
