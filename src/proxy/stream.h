@@ -308,6 +308,7 @@ enum pump_result stream_read_response(struct stream *stream); // likewise
 bool stream_flush_upstream_head(struct stream *stream);
 void stream_submit_reply(struct stream *stream);
 void stream_leave_snapshot(struct stream *stream); // stream_tunnel.c
+void stream_keep_response_head(struct stream *stream); // likewise: out of up->rx
 // head_text.c
 bool head_text_add(struct head_text *text, struct worker *worker, struct str name, struct str value,
                    uint32_t max); // false: over `max`

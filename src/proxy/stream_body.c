@@ -417,6 +417,8 @@ enum pump_result stream_read_response(struct stream *stream)
     struct upstream *up = stream->up;
     if (!up->sock.readable)
         return up->sock.failed ? PUMP_UP_FAILED : PUMP_WAIT;
+    if (!up->rx) // of a tunnel that was idle
+        up->rx = pool_take(&stream->worker->large);
     uint32_t begin = stream->res_head_len; // the head stays: the access log reads it
     size_t want = BUFFER_LARGE_BYTES - begin;
     if (stream->encode_chunked) {

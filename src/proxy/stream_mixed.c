@@ -288,8 +288,11 @@ enum step_result stream_answer_mixed(struct stream *stream)
         return stream_bad_response(stream, STR("response_headers_too_large"));
     if (!send_head(stream, len))
         return stream_client_gone(stream);
-    if (is_upgraded)
-        stream_leave_snapshot(stream);
+    if (is_upgraded) {
+        stream_leave_snapshot(stream); // first: its patches may hold slices of the head
+        if (!stream->up_h2)
+            stream_keep_response_head(stream);
+    }
     stream->step = STEP_relay;
     return STEP_NEXT;
 }
@@ -396,6 +399,17 @@ enum pump_result stream_pump_request_mixed(struct stream *stream)
 
 // ---- response body ----
 
+// An idle tunnel holds no buffer.
+static void rest_tunnel(struct stream *stream)
+{
+    if (!stream->is_tunnel || stream->res_off < stream->res_end || !stream->up)
+        return;
+    pool_give(&stream->worker->large, stream->up->rx);
+    stream->up->rx = NULL;
+    stream->up->rx_end = 0;
+    stream->res_head_len = stream->res_off = stream->res_end = 0;
+}
+
 // From an HTTP/1 endpoint to an HTTP/2 client.
 static enum pump_result pump_rx_down(struct stream *stream)
 {
@@ -407,6 +421,8 @@ static enum pump_result pump_rx_down(struct stream *stream)
             return PUMP_WAIT;
         }
         enum pump_result result = stream_read_response(stream);
+        if (result == PUMP_WAIT)
+            rest_tunnel(stream);
         if (result != PUMP_DONE)
             return result;
     }

@@ -57,6 +57,13 @@ static struct move copy_head(struct stream *stream, const char *head, size_t len
     return (struct move){head, copy, len};
 }
 
+void stream_keep_response_head(struct stream *stream)
+{
+    struct move move = copy_head(stream, stream->up->rx, stream->res_head_len);
+    move_slice(&move, &stream->res.reason);
+    move_headers(&move, &stream->res.headers);
+}
+
 static void keep_heads(struct stream *stream)
 {
     struct h1_request *req = &stream->req;
@@ -69,9 +76,7 @@ static void keep_heads(struct stream *stream)
     for (unsigned i = 0; i < sizeof slices / sizeof *slices; i++)
         move_slice(&move, slices[i]);
     move_headers(&move, &req->headers);
-    move = copy_head(stream, stream->up->rx, stream->res_head_len);
-    move_slice(&move, &stream->res.reason);
-    move_headers(&move, &stream->res.headers);
+    stream_keep_response_head(stream);
 
     stream->body = NULL;
     downstream_drop_rx(stream->down);
