@@ -91,8 +91,7 @@ def attack(client, pieces):
             client.sock.sendall(piece)
     except OSError:
         pass
-    else:
-        client.sock.shutdown(1)
+    client.stream.end_sending()
     reader.join(DEADLINE_S)
     assert not reader.is_alive() and not failures, failures
     return client.goaway

@@ -236,7 +236,7 @@ def test_a_change_leaves_connections_and_moves_new_ones(gateway, upstream):
 
         def is_moved():
             with served.client(served.tcp_ports[0]) as other:
-                other.sock.shutdown(socket.SHUT_WR)
+                other.end_sending()
                 return other.read_all() == b"two"
 
         wait_until(is_moved, "new connections go elsewhere")

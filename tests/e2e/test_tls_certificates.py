@@ -407,7 +407,7 @@ def test_plain_text_on_a_tls_port_is_refused_and_harms_nothing(gateway, upstream
                     b"\x16\x03\x01\x00\x05\x01\xff\xff\xff\xff", b"\0" * 20_000, b"\x80\x2e\x01\x03\x01"):
         with served.client(served.tls_port) as client:
             client.send(garbage)
-            client.sock.shutdown(1)
+            client.end_sending()
             try:
                 client.read_all()
             except ConnectionResetError:

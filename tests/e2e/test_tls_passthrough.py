@@ -147,7 +147,7 @@ def test_what_is_no_client_hello_is_closed(two, garbage):
     served, _, _ = two
     with Client(served.tls_port) as client:
         client.send(garbage)
-        client.sock.shutdown(1)
+        client.end_sending()
         assert client.at_eof()
 
 

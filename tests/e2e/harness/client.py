@@ -136,6 +136,13 @@ class Client(Stream):
     def close(self):
         self.sock.close()
 
+    def end_sending(self):
+        """FIN, unless the peer has closed already."""
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
     def reset(self):
         """Closes with RST, as a crashed peer does."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
