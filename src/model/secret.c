@@ -1,45 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a Secret holds must not show up anywhere: diagnostics tell keys and types, never values.
+#include "base/base64.h"
 #include "model/kubernetes.h"
 #include "model/names.h"
 #include "model/rows.h"
-
-static int base64_value(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
 
 // As the API server: the standard alphabet with its padding; line ends do not count. On a mistake
 // *ret_len is where it is.
 static bool decode_base64(struct str text, char *out, size_t *ret_len)
 {
-    uint32_t bits = 0;
-    size_t n = 0, n_padding = 0, len = 0;
+    struct base64_decoder decoder = {0};
+    bool has_ended = false;
+    size_t len = 0;
     for (size_t i = 0; i < text.len; i++) {
-        char c = text.ptr[i];
-        if (c == '\n' || c == '\r')
+        if (text.ptr[i] == '\n' || text.ptr[i] == '\r')
             continue;
-        int value = c == '=' ? 0 : base64_value(c);
+        len += base64_decode(&decoder, (struct str){text.ptr + i, 1}, out + len);
         *ret_len = i;
-        if (value < 0 || (c != '=' && n_padding > 0) || (c == '=' && n % 4 < 2))
+        if (decoder.has_failed || has_ended)
             return false;
-        n_padding += c == '=';
-        bits = bits << 6 | (uint32_t)value;
-        if (++n % 4 != 0)
-            continue;
-        out[len++] = (char)(bits >> 16);
-        if (n_padding < 2)
-            out[len++] = (char)(bits >> 8);
-        if (n_padding < 1)
-            out[len++] = (char)bits;
+        has_ended = decoder.n == 0 && text.ptr[i] == '=';
     }
-    bool is_whole = n % 4 == 0;
+    bool is_whole = base64_is_complete(&decoder);
     *ret_len = is_whole ? len : text.len;
     return is_whole;
 }
