@@ -47,6 +47,9 @@ enum {
     TUNNEL_SMALL_BYTES = 16 * 1024,  // and so many reads below this one show that it is over
     TUNNEL_SMALL_READS = 8,
 
+    // TLS connections of one endpoint and worker that wait, where each is for one host
+    UPSTREAM_HOSTS_MAX = 64,
+
     // HTTP/2: what a client or an endpoint may have on its way.
     H2_CLIENT_STREAMS_MAX = 128,
     H2_ENDPOINT_STREAMS_MAX = 1024, // of ours on one connection, if the endpoint lets us

@@ -162,6 +162,19 @@ static bool is_for_host(const struct upstream *up, const struct stream *stream)
     return !up->host || str_is(stream->tls_host, up->host);
 }
 
+// Clients choose the hosts: of the connections in `list`, newest first, that wait, the oldest go.
+static void limit_hosts(struct list *list)
+{
+    unsigned n = 0;
+    for (struct list *node = list->next, *next; node != list; node = next) {
+        struct upstream *up = LIST_ENTRY(node, struct upstream, node);
+        bool waits = up->state == UP_IDLE || (up->state == UP_SHARED && up->n_streams == 0);
+        next = node->next;
+        if (waits && up->host && ++n > UPSTREAM_HOSTS_MAX)
+            upstream_close(up);
+    }
+}
+
 static bool has_room(const struct upstream *up, uint8_t protocol)
 {
     if (up->is_retired || up->protocol != protocol || up->sock.failed || up->sock.peer_closed)
@@ -204,6 +217,8 @@ static struct upstream *take_shared(struct endpoint_slot *slot, uint8_t protocol
 static void share(struct upstream *up)
 {
     up->is_shared = true;
+    if (up->host)
+        limit_hosts(&up->slot->shared);
     list_push_front(&up->slot->shared, &up->node);
     note_use(up->worker, up->slot);
 }
@@ -598,6 +613,8 @@ void upstream_release(struct upstream *up)
     sock_rest(&up->sock);
     list_push_front(&up->slot->idle, &up->node);
     slot_note_idle(up, 1);
+    if (up->host)
+        limit_hosts(&up->slot->idle);
     timer_arm(&worker->loop.wheel, &up->timer, worker->loop.now_ms + up->idle_timeout_ms);
 }
 
