@@ -226,6 +226,14 @@ static void check_skip_verify(struct reader *reader, const struct client_tls *tl
                   "true");
 }
 
+// A block without mode is no TLS at all, as for Istio; who names authorities in it wants some.
+static void check_no_mode(struct reader *reader, const struct node *node)
+{
+    if (node->map.n_pairs > 0 && !field_node(node, "mode"))
+        report(reader, DIAG_FIELD_NO_EFFECT, node->line, node->col, "write mode: SIMPLE or MUTUAL",
+               "without mode there is no TLS (DISABLE), so requests are sent in plain text");
+}
+
 static void check_client_tls(struct reader *reader, const struct node *node, void *value)
 {
     const struct client_tls *tls = value;
@@ -233,6 +241,7 @@ static void check_client_tls(struct reader *reader, const struct node *node, voi
     if (reader->has_failed)
         return;
     check_skip_verify(reader, tls);
+    check_no_mode(reader, node);
     if ((is_mutual || tls->mode == CLIENT_TLS_SIMPLE) && is_given(tls->credential_name)) {
         if (is_given(tls->client_certificate) || is_given(tls->private_key) ||
             is_given(tls->ca_certificates) || is_given(tls->ca_crl))

@@ -273,6 +273,10 @@ static void test_tls_to_endpoints_is_read_and_checked(void **state)
                     ".clientCertificate: is shown to endpoints in mode MUTUAL only\n");
     expect_messages(CLIENT_TLS("mode: SIMPLE, sni: '*.b'"),
                     "field-value " TLS_AT ".sni: \"*.b\" is no name of a host\n");
+    expect_messages(CLIENT_TLS("caCertificates: /a"),
+                    "field-no-effect " TLS_AT ": without mode there is no TLS (DISABLE), so "
+                    "requests are sent in plain text\n");
+    expect_messages(CLIENT_TLS(""), "");
     expect_messages(CLIENT_TLS("mode: STRICT"),
                     "field-value " TLS_AT ".mode: \"STRICT\" is not DISABLE, SIMPLE, MUTUAL or "
                     "ISTIO_MUTUAL\n");
