@@ -10,7 +10,7 @@ enum {
     // PING and SETTINGS acknowledgements that may wait; more than a client has for free, so that it
     // is told why it ends.
     OUTBOUND_ACKS_MAX = 1000,
-    CONTINUATIONS_MAX = 8,
+    CONTINUATIONS_MAX = 32, // nghttp2 counts one anew for each piece that its 9 bytes come in
     HEADER_TABLE_BYTES = 4096,
 };
 
