@@ -178,6 +178,8 @@ void record_fini(void);
 void record_note_secret(struct tls_conn *conn, bool is_in, const uint8_t *secret, size_t len);
 // Takes over behind `n_sent` records. false: this connection stays with OpenSSL.
 bool record_adopt(struct tls_conn *conn, unsigned n_sent);
+// The same, behind no handshake (tests); both secrets are noted.
+bool record_begin(struct tls_conn *conn, unsigned suite_id, size_t data_max, unsigned n_sent);
 bool record_write(struct tls_conn *conn, struct str first, struct str second);
 ssize_t record_read(struct tls_conn *conn, void *data, size_t cap);
 bool record_has_pending(const struct tls_conn *conn);

@@ -527,40 +527,45 @@ void record_note_secret(struct tls_conn *conn, bool is_in, const uint8_t *secret
     direction->key_id = 1;
 }
 
-static const struct suite *find_suite(const SSL *ssl)
+static const struct suite *find_suite(unsigned id)
 {
-    const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
-    for (size_t i = 0; cipher && i < N_SUITES; i++)
-        if (suites[i].id && suites[i].id == SSL_CIPHER_get_protocol_id(cipher))
+    for (size_t i = 0; i < N_SUITES; i++)
+        if (suites[i].id && suites[i].id == id)
             return &suites[i];
     return NULL;
 }
 
 // RFC 6066, 4: a client may have asked for records of less.
-static uint16_t find_data_max(const SSL *ssl)
+static size_t find_data_max(const SSL *ssl)
 {
     unsigned code = SSL_SESSION_get_max_fragment_length(SSL_get0_session(ssl));
     return code >= TLSEXT_max_fragment_length_512 && code <= TLSEXT_max_fragment_length_4096
-               ? (uint16_t)(256U << code)
+               ? 256U << code
                : PLAINTEXT_MAX;
 }
 
 bool record_adopt(struct tls_conn *conn, unsigned n_sent)
 {
+    const SSL *ssl = conn->ssl;
+    const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
+    if (conn->layer && cipher && SSL_version(ssl) == TLS1_3_VERSION && !SSL_has_pending(ssl) &&
+        record_begin(conn, SSL_CIPHER_get_protocol_id(cipher), find_data_max(ssl), n_sent))
+        return true;
+    record_free(conn->layer);
+    conn->layer = NULL;
+    return false;
+}
+
+bool record_begin(struct tls_conn *conn, unsigned suite_id, size_t data_max, unsigned n_sent)
+{
     struct record_layer *layer = conn->layer;
-    if (!layer)
+    layer->suite = find_suite(suite_id);
+    if (!layer->suite || !layer->in.key_id || !layer->out.key_id)
         return false;
-    layer->suite = find_suite(conn->ssl);
-    if (!layer->suite || !layer->in.key_id || !layer->out.key_id ||
-        SSL_version(conn->ssl) != TLS1_3_VERSION || SSL_has_pending(conn->ssl)) {
-        record_free(layer);
-        conn->layer = NULL;
-        return false;
-    }
     derive_keys(layer->suite, &layer->in);
     derive_keys(layer->suite, &layer->out);
     layer->out.n_records = n_sent;
-    layer->data_max = find_data_max(conn->ssl);
+    layer->data_max = (uint16_t)data_max;
     return true;
 }
 

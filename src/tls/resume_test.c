@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sessions: resumed where they may be, and nowhere else.
+#include "tls/internal.h"
 #include "tls/tls_test.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -50,6 +51,36 @@ static void test_a_session_resumes_again_and_again(void **state)
         tls_context_unref(renewed);
         tls_context_unref(client);
     }
+}
+
+// A client that sends early data though no ticket of ours allows it: it is never delivered.
+static void test_early_data_is_skipped(void **state)
+{
+    struct tls_context *server = usual_server(), *client = client_up_to(0);
+    struct tls_session *session = NULL;
+    struct ends ends;
+    char early[3000], data[100];
+    size_t n;
+    memset(early, 'e', sizeof(early));
+    assert_false(resumes(server, client, "a.example.com", &session));
+    assert_int_equal(SSL_SESSION_get_max_early_data(session->session), 0);
+    assert_int_equal(SSL_SESSION_set_max_early_data(session->session, 100000), 1);
+    ends_open(&ends, server, client, "a.example.com", session);
+    for (int i = 0; i < 3; i++) {
+        io_begin(ends.client);
+        assert_int_equal(SSL_write_early_data(ends.client->ssl, early, sizeof(early), &n), 1);
+        io_end(ends.client, false);
+    }
+    assert_true(ends.server_wire.inbox.len > 9000);
+    assert_true(ends_shake(&ends));
+    assert_true(tls_is_resumed(ends.server));
+    assert_int_equal(SSL_get_early_data_status(ends.client->ssl), SSL_EARLY_DATA_REJECTED);
+    assert_int_equal(tls_recv(ends.server, data, sizeof(data)), -EAGAIN);
+    assert_talk(&ends);
+    ends_close(&ends);
+    tls_session_free(session);
+    tls_context_unref(server);
+    tls_context_unref(client);
 }
 
 static void test_a_renewed_certificate_keeps_sessions(void **state)
@@ -284,6 +315,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_session_resumes_again_and_again),
+        cmocka_unit_test(test_early_data_is_skipped),
         cmocka_unit_test(test_a_renewed_certificate_keeps_sessions),
         cmocka_unit_test(test_resumption_spares_the_server_its_signature),
         cmocka_unit_test(test_no_session_crosses_identities_or_trust),
