@@ -62,6 +62,7 @@ struct copy_rule {
     const struct header_patch *patches; // what they name is written by put_patches
     uint32_t n_patches;
     bool (*is_ours)(struct str name); // further names that we write ourselves; NULL: none
+    bool drops_lookalikes;
 };
 
 // Of the x-envoy- family in a response: what we write, and what only proxies tell each other.
@@ -104,10 +105,23 @@ static bool is_websocket_accept(struct str name)
     return str_equal_nocase(name, STR("sec-websocket-accept")) || is_own_response_header(name);
 }
 
+// CGI and its heirs (PHP, WSGI, Rack) know no difference between `ssl_client_verify` and
+// `ssl-client-verify`: who may not send the one may not send the other.
+static bool is_lookalike(struct str name, const struct copy_rule *rule)
+{
+    char dashed[32]; // longer than every name in question
+    if (!memchr(name.ptr, '_', name.len) || name.len > sizeof dashed)
+        return false;
+    for (size_t i = 0; i < name.len; i++)
+        dashed[i] = name.ptr[i] == '_' ? '-' : name.ptr[i];
+    struct str meant = {dashed, name.len};
+    return (rule->drops >> header_id_of(meant) & 1) || (rule->is_ours && rule->is_ours(meant));
+}
+
 static bool is_dropped(const struct header *header, const struct copy_rule *rule)
 {
-    return header->is_hop_by_hop || (rule->drops >> header->id & 1) ||
-           (rule->is_ours && rule->is_ours(header->name)) ||
+    return (rule->drops_lookalikes && is_lookalike(header->name, rule)) || header->is_hop_by_hop ||
+           (rule->drops >> header->id & 1) || (rule->is_ours && rule->is_ours(header->name)) ||
            (rule->n_patches > 0 && is_patched(rule->patches, rule->n_patches, header->name));
 }
 
@@ -426,7 +440,8 @@ size_t stream_build_request_head(struct stream *stream, char *out, size_t cap)
     const struct copy_rule rule = {drops | more, stream->request_patches, stream->n_request_patches,
                                    stream->is_upgrade && stream->up_h2 ? is_websocket_key
                                    : stream->route->is_ingress         ? is_ingress_header
-                                                                       : NULL};
+                                                                       : NULL,
+                                   true};
     stream->n_attempts++;
     bool ok =
         put_request_line(&w, stream) && copy_headers(&w, &stream->req.headers, &rule) &&
@@ -540,7 +555,8 @@ size_t stream_build_response_head(struct stream *stream, char *out, size_t cap)
         ID_BIT(SERVER) | more, stream->response_patches, stream->n_response_patches,
         stream->is_tunnel && stream->down_h2        ? is_websocket_accept
         : stream->res.headers.first[HEADER_X_ENVOY] ? is_own_response_header
-                                                    : NULL};
+                                                    : NULL,
+        false};
     struct str reason =
         stream->up_h2 ? str_of(http_reason(stream->res.status)) : stream->res.reason;
     bool ok = put_status_line(&w, stream, stream->res.status, reason) &&

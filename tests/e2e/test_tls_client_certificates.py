@@ -182,13 +182,17 @@ def ingress_ask(served, authority, client=None, headers=()):
 def test_auth_tls_lets_in_whom_its_authority_signed(gateway, upstream, authority, pair):
     served, backend = ingress_site(gateway, upstream, pair, authority)
     me = authority.issue_client("me.example", common_name="me")
-    forged = [("ssl-client-verify", "SUCCESS"), ("ssl-client-subject-dn", "CN=root")]
+    forged = [("ssl-client-verify", "SUCCESS"), ("ssl-client-subject-dn", "CN=root"),
+              ("SSL_Client_Subject_DN", "CN=root"), ("ssl-client_cert", "x"),
+              ("x_forwarded_client_cert", "Hash=x"), ("x_real_ip", "10.0.0.1"), ("my_own", "stays")]
     assert ingress_ask(served, authority, me, forged).status == 200
     request = backend.next_request()
     assert request.all("ssl-client-verify") == ["SUCCESS"]
     assert request.all("ssl-client-subject-dn") == ["CN=me"]
     assert request.all("ssl-client-issuer-dn") == ["CN=Test Authority"]
     assert request.all("ssl-client-cert") == []
+    names = [name for name, _ in request.headers if "_" in name]
+    assert names == ["my_own"]
     for stranger in (None, Authority("Foreign").issue_client("me")):
         with pytest.raises(REFUSED):
             ingress_ask(served, authority, stranger)
