@@ -100,6 +100,11 @@ static bool is_websocket_key(struct str name)
     return str_equal_nocase(name, STR("sec-websocket-key"));
 }
 
+static bool is_ingress_or_websocket_key(struct str name)
+{
+    return is_ingress_header(name) || is_websocket_key(name);
+}
+
 static bool is_websocket_accept(struct str name)
 {
     return str_equal_nocase(name, STR("sec-websocket-accept")) || is_own_response_header(name);
@@ -429,6 +434,14 @@ static bool put_request_framing(struct writer *w, struct stream *stream)
 
 #define ID_BIT(id) (UINT64_C(1) << HEADER_##id)
 
+static bool (*own_request_headers(const struct stream *stream))(struct str name)
+{
+    bool has_key = stream->is_upgrade && stream->up_h2;
+    if (stream->route->is_ingress)
+        return has_key ? is_ingress_or_websocket_key : is_ingress_header;
+    return has_key ? is_websocket_key : NULL;
+}
+
 size_t stream_build_request_head(struct stream *stream, char *out, size_t cap)
 {
     // What clients may not say to the inside, and what is written anew (spec: Envoy's edge rules).
@@ -438,10 +451,7 @@ size_t stream_build_request_head(struct stream *stream, char *out, size_t cap)
     struct writer w = {out, out + cap};
     const uint64_t more = stream->grpc_web ? ID_BIT(CONTENT_TYPE) | ID_BIT(CONTENT_LENGTH) : 0;
     const struct copy_rule rule = {drops | more, stream->request_patches, stream->n_request_patches,
-                                   stream->is_upgrade && stream->up_h2 ? is_websocket_key
-                                   : stream->route->is_ingress         ? is_ingress_header
-                                                                       : NULL,
-                                   true};
+                                   own_request_headers(stream), true};
     stream->n_attempts++;
     bool ok =
         put_request_line(&w, stream) && copy_headers(&w, &stream->req.headers, &rule) &&

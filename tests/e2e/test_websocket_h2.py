@@ -14,7 +14,7 @@ import pytest
 import websockets
 from harness import http2
 from harness.http2 import Server2
-from harness.manifests import https_route, one_route
+from harness.manifests import documents, https_route, ingress, one_route, path, service
 from harness.patience import DEADLINE_S, wait_until
 
 H2C = "kubernetes.io/h2c"
@@ -322,6 +322,26 @@ def test_http1_in_front_of_h2(gateway, upstream):
         assert client.at_eof()
     request = backend.next_request()
     assert request.pseudo[":protocol"] == "websocket" and not request.all("sec-websocket-key")
+
+
+def test_a_tunnel_of_an_ingress_keeps_its_rules_about_headers(gateway, upstream):
+    """What the gateway says of the client, the client cannot say itself, by whatever way."""
+    backend = upstream(tunnel_echo)
+    served = gateway(documents(
+        service("test", backend),
+        ingress("test", ("test.example", path("/", "test")),
+                annotations={"backend-protocol": "GRPC"})))
+    with served.client() as client:
+        client.send_head("GET", "/chat", headers=[
+            ("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Key", "a" * 22 + "=="),
+            ("Sec-WebSocket-Version", "13"), ("ssl-client-verify", "SUCCESS"),
+            ("ssl_client_verify", "SUCCESS"), ("x-real-ip", "10.0.0.1")])
+        assert client.read_response().status == 101
+        client.sock.shutdown(socket.SHUT_WR)
+        assert client.at_eof()
+    request = backend.next_request()
+    assert not request.all("ssl-client-verify") and not request.all("ssl_client_verify")
+    assert request.all("x-real-ip") == ["127.0.0.1"] and not request.all("sec-websocket-key")
 
 
 def test_a_server_of_h2_that_does_not_take_it_is_an_answer(gateway, upstream):
