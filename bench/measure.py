@@ -88,6 +88,8 @@ class Sample:
         done = load(program, seconds, core)
         after, ns_after = cpu_s(program.pid), cpu_ns(program.pid)
         units = done.units(unit)
+        if not units:
+            raise RuntimeError("the load got no answer")
         self.load, self.errors = done, done.errors
         self.user_us = (after[0] - before[0]) * 1e6 / units
         self.system_us = (after[1] - before[1]) * 1e6 / units

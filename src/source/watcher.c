@@ -14,6 +14,7 @@
 enum {
     LINKS_MAX = 16, // symbolic links followed on the way to one path
     EVENTS_BYTES = 64 * 1024,
+    READS_PER_POLL = 64,
 };
 #define EVENT_MASK                                                                                 \
     (IN_CLOSE_WRITE | IN_MODIFY | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO |            \
@@ -311,7 +312,8 @@ static void handle_event(struct watcher *watcher, const struct inotify_event *ev
 
 void watcher_poll(struct watcher *watcher)
 {
-    for (;;) {
+    // Bounded: a writer in a watched folder may be faster than we are. What is left is told again.
+    for (unsigned n = 0; n < READS_PER_POLL; n++) {
         ssize_t got = read(watcher->watch.fd, watcher->buffer, EVENTS_BYTES);
         if (got < 0 && errno == EINTR)
             continue;

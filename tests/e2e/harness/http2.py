@@ -313,7 +313,7 @@ class Connection2:
             self._end(exchange)
 
     def _on_reset(self, one):
-        exchange = self.exchanges[one.stream]
+        exchange = self.exchange(one.stream)  # also of one that was sent as mere bytes
         (exchange.reset,) = struct.unpack(">I", one.payload)
         exchange.body = b"".join(exchange.parts)
 
