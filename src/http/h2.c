@@ -622,9 +622,13 @@ uint32_t h2_n_streams(const struct h2 *h2)
 bool h2_can_request(const struct h2 *h2)
 {
     return !h2->has_failed && !h2->has_goaway &&
-           nghttp2_session_check_request_allowed(h2->session) &&
-           h2->n_streams < nghttp2_session_get_remote_settings(
-                               h2->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+           nghttp2_session_check_request_allowed(h2->session) && h2->n_streams < h2_streams_max(h2);
+}
+
+uint32_t h2_streams_max(const struct h2 *h2)
+{
+    return nghttp2_session_get_remote_settings(h2->session,
+                                               NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
 }
 
 bool h2_peer_has_connect(const struct h2 *h2)

@@ -91,6 +91,7 @@ bool h2_is_over(const struct h2 *h2);       // after GOAWAY: nothing to read or 
 struct str h2_failure(const struct h2 *h2); // words for the log; empty: none
 uint32_t h2_n_streams(const struct h2 *h2);
 bool h2_can_request(const struct h2 *h2);      // client: a further stream fits, no GOAWAY seen
+uint32_t h2_streams_max(const struct h2 *h2);  // that the peer takes at once, as far as known
 bool h2_peer_has_connect(const struct h2 *h2); // SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC 8441)
 bool h2_has_settings(const struct h2 *h2);     // the peer's SETTINGS have come
 

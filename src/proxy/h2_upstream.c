@@ -248,8 +248,10 @@ void h2_upstream_on_event(struct upstream *up)
         upstream_lost(up);
         return;
     }
-    if (!had_settings && h2_has_settings(session->h2))
+    if (!had_settings && h2_has_settings(session->h2)) {
+        upstream_note_settings(up);
         wake_who_waits(up);
+    }
     if (up->sock.writable && (session->out || h2_wants_write(session->h2)))
         h2_session_mark(session);
     else

@@ -10,7 +10,11 @@
 #include "proxy/proxy_traffic.h"
 #include <netinet/tcp.h>
 
-enum { PARTY_MAX = 32, OUT_BYTES = 65536 };
+enum {
+    PARTY_MAX = 32,
+    OUT_BYTES = 65536,
+    WINDOW_BYTES = 256 * 1024, // that the proxy gives a stream, on either side
+};
 
 struct h2_peer {
     int fd;

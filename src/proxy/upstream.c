@@ -124,6 +124,12 @@ static void finish_shared_connect(struct upstream *up)
     upstream_close(up);
 }
 
+void upstream_note_settings(struct upstream *up)
+{
+    if (!is_stale(up))
+        up->slot->streams_max = h2_streams_max(up->h2->h2);
+}
+
 void upstream_lost(struct upstream *up)
 {
     up->is_retired = true;
@@ -181,10 +187,11 @@ static bool has_room(const struct upstream *up, uint8_t protocol)
         return false;
     if (up->requests_max && up->n_requests >= up->requests_max)
         return false;
-    // How many the endpoint takes is known with its SETTINGS.
+    // How many the endpoint takes is known with its SETTINGS; until then it is likely to take as
+    // many as it did on the connection before.
     bool is_known = up->state == UP_SHARED && h2_has_settings(up->h2->h2);
-    uint32_t max =
-        is_known || up->streams_max < H2_FIRST_STREAMS_MAX ? up->streams_max : H2_FIRST_STREAMS_MAX;
+    uint32_t first_max = up->slot->streams_max ? up->slot->streams_max : H2_FIRST_STREAMS_MAX;
+    uint32_t max = is_known || up->streams_max < first_max ? up->streams_max : first_max;
     if (up->n_streams >= max)
         return false;
     return up->state == UP_CONNECTING || h2_can_request(up->h2->h2);
@@ -338,7 +345,7 @@ static struct endpoint_slot *find_slot(struct stream *stream, const struct endpo
     CHECK(list_empty(&slot->idle)); // upstream_close_stale() closed them
     for (unsigned i = 0; i < ENDPOINT_COUNTER_COUNT; i++)
         __atomic_store_n(&slot->counters[i], 0, __ATOMIC_RELAXED);
-    slot->active = 0;
+    slot->active = slot->streams_max = 0;
     tls_session_free(slot->tls_session);
     free(slot->tls_session_host);
     slot->tls_session = NULL;

@@ -94,6 +94,7 @@ struct endpoint_slot {
     char *tls_session_host;          // whose it is, where the host counts; owned, or NULL
     uint32_t number;                 // its own slot number
     uint32_t n_idle, active;
+    uint32_t streams_max;                      // HTTP/2: what its last SETTINGS said; 0: not known
     uint64_t counters[ENDPOINT_COUNTER_COUNT]; // shared (relaxed)
 };
 struct cluster_slot {
@@ -312,6 +313,7 @@ struct upstream *upstream_acquire(struct stream *stream, const struct endpoint *
 int upstream_finish_connect(struct upstream *up);
 struct str upstream_failure(const struct upstream *up, int error);
 void upstream_leave(struct upstream *up, struct stream *stream); // a stream of a shared one is over
+void upstream_note_settings(struct upstream *up);                // HTTP/2: the endpoint's have come
 void upstream_lost(struct upstream *up); // HTTP/2: the connection is gone; its streams are told
 void upstream_note_connect_failure(struct worker *worker, struct endpoint_slot *slot);
 void upstream_release(struct upstream *up); // back to its pool, or closed when it can't be reused
