@@ -360,12 +360,13 @@ def test_a_reset_in_the_body_cuts_the_answer(gateway, upstream):
 
 
 def test_a_client_that_leaves_resets_its_stream_alone(gateway, upstream):
-    codes = queue.Queue()
+    codes, seen = queue.Queue(), queue.Queue()
 
     def serve(conn):
         server = Server2(conn)
         while one := server.next_stream():
             if one.pseudo[":path"] == "/leave":
+                seen.put(one)
                 server.wait(lambda o=one: o.reset is not None)
                 codes.put(one.reset)
             else:
@@ -379,7 +380,7 @@ def test_a_client_that_leaves_resets_its_stream_alone(gateway, upstream):
                 one = client.begin("GET", "/leave")
             else:
                 old.send_head("GET", "/leave")
-            wait_until(lambda: served.metric("sluicegate_requests_active") == 1, "it is in flight")
+            seen.get(timeout=DEADLINE_S)
             client.reset(one.number) if leave == "h2" else old.reset()
             assert codes.get(timeout=DEADLINE_S) == http2.CANCEL
             assert client.request("GET", "/stay").text == "here"
