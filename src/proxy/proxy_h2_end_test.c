@@ -43,20 +43,24 @@ static void test_a_cut_response_of_http_2_is_a_reset(void **state)
     struct gate *gate = *state;
     open_gate_to(gate, CLUSTER_HTTP2);
     struct h2_peer *client = h2_dial(gate);
-    struct message *reset = send_request(client->end, "GET", "/");
-    struct message *lost = send_request(client->end, "GET", "/");
-    struct message *unanswered = send_request(client->end, "GET", "/");
-    struct message *lost_unanswered = send_request(client->end, "GET", "/");
+    struct message *reset = send_request(client->end, "GET", "/reset");
+    struct message *lost = send_request(client->end, "GET", "/lost");
+    struct message *unanswered = send_request(client->end, "GET", "/unanswered");
     struct h2_peer *endpoint = h2_accept(gate);
-    UNTIL(endpoint->end->n_messages == 4);
+    served_path(endpoint, "/lost");
+    struct message *lost_unanswered = send_request(client->end, "POST", "/silent"); // not repeated
+    served_path(endpoint, "/silent");
+    static const char *const answered[] = {"/reset", "/lost"};
     for (unsigned i = 0; i < 2; i++) {
-        served(endpoint, i)->is_open = true;
-        send_response(served(endpoint, i), 200, STR("some"));
+        struct message *message = served_path(endpoint, answered[i]);
+        message->is_open = true;
+        send_response(message, 200, STR("some"));
     }
     UNTIL(reset->body.len == 4 && lost->body.len == 4);
-    h2_reset(endpoint->end->h2, served(endpoint, 0)->id, H2_CONNECT_ERROR);
-    h2_reset(endpoint->end->h2, served(endpoint, 2)->id, H2_CONNECT_ERROR);
-    UNTIL(reset->is_closed && unanswered->is_closed);
+    h2_reset(endpoint->end->h2, served_path(endpoint, "/reset")->id, H2_CONNECT_ERROR);
+    UNTIL(reset->is_closed); // one after the other, for the log
+    h2_reset(endpoint->end->h2, served_path(endpoint, "/unanswered")->id, H2_CONNECT_ERROR);
+    UNTIL(unanswered->is_closed);
     assert_int_equal(reset->code, H2_INTERNAL_ERROR); // what was said to the gateway is not all
     assert_false(reset->has_ended);
     expect_status(unanswered, 503);
@@ -71,7 +75,7 @@ static void test_a_cut_response_of_http_2_is_a_reset(void **state)
                "GET 200 UR upstream_reset_after_response_started{remote_reset} 0 4 1\n"
                "GET 503 UR upstream_reset_before_response_started{remote_reset} 0 141 1\n"
                "GET 200 UC upstream_reset_after_response_started{connection_termination} 0 4 1\n"
-               "GET 503 UC upstream_reset_before_response_started{connection_termination} 0 161 "
+               "POST 503 UC upstream_reset_before_response_started{connection_termination} 0 161 "
                "1\n");
 }
 
@@ -568,10 +572,10 @@ static void test_streams_outlive_a_change_and_their_connection_does_not(void **s
     open_gate_to(gate, CLUSTER_HTTP2);
     struct h2_peer *client = h2_dial(gate);
     struct message *request = send_request(client->end, "GET", "/");
-    struct message *upload = send_post(client->end, "/", large_body(100000));
-    upload->is_open = true;
     struct h2_peer *endpoint = h2_accept(gate);
     served(endpoint, 0);
+    struct message *upload = send_post(client->end, "/", large_body(100000));
+    upload->is_open = true;
     served(endpoint, 1);
     struct address new_address;
     int new_endpoint = listen_anywhere(&new_address);
@@ -683,10 +687,11 @@ static void test_the_end_comes_whatever_is_open(void **state)
     struct h2_peer *client = h2_dial(gate);
     client->end->holds = true;
     send_request(client->end, "GET", "/");
-    struct message *upload = send_post(client->end, "/", large_body(1000000));
-    upload->is_open = true;
     struct h2_peer *endpoint = h2_accept(gate);
     endpoint->end->holds = true;
+    served(endpoint, 0);
+    struct message *upload = send_post(client->end, "/", large_body(1000000));
+    upload->is_open = true;
     send_response(served(endpoint, 0), 200, large_body(1000000));
     served(endpoint, 1);
     until_still();

@@ -201,6 +201,18 @@ static inline struct message *served(struct h2_peer *endpoint, unsigned n)
     return &endpoint->end->messages[n];
 }
 
+// The one for that path: requests that were sent at once may come in any order.
+static inline struct message *served_path(struct h2_peer *endpoint, const char *path)
+{
+    char line[100];
+    snprintf(line, sizeof line, ":path: %s\n", path);
+    for (unsigned n = 0;; n++) {
+        struct message *message = served(endpoint, n);
+        if (strstr(message->head.data, line))
+            return message;
+    }
+}
+
 static inline void expect_status(const struct message *message, unsigned status)
 {
     char line[32];
@@ -395,14 +407,12 @@ static inline int tear_down_h2(void **state)
 // Large bodies: `pattern()` again and again.
 static inline struct str large_body(size_t n)
 {
-    static char *bytes;
-    static size_t len;
-    if (len < n) {
-        free(bytes);
-        bytes = malloc(len = n);
-        assert_non_null(bytes);
-        for (size_t at = 0; at < n; at += PATTERN_BYTES)
-            memcpy(bytes + at, pattern(), n - at < PATTERN_BYTES ? n - at : PATTERN_BYTES);
-    }
+    static char bytes[24 * 1024 * 1024];
+    assert_true(n <= sizeof bytes);
+    if (memcmp(bytes, pattern(), 100) != 0)
+        for (size_t at = 0, part; at < sizeof bytes; at += part) {
+            part = sizeof bytes - at < PATTERN_BYTES ? sizeof bytes - at : PATTERN_BYTES;
+            memcpy(bytes + at, pattern(), part);
+        }
     return (struct str){bytes, n};
 }
