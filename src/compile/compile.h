@@ -12,8 +12,17 @@ struct port_map {
     uint16_t from, to;
 };
 
+// What becomes of what is declared nowhere (MeshConfig.outboundTrafficPolicy.mode).
+enum outbound_policy { OUTBOUND_ALLOW_ANY, OUTBOUND_REGISTRY_ONLY };
+
 struct compile_options {
-    struct address bind; // of listeners that name none
+    // A sidecar: serves the captured connections of one workload, in namespace `ns` and with
+    // `labels`, instead of Ingresses and Gateways.
+    bool is_sidecar;
+    uint8_t outbound_policy;              // where no Sidecar says otherwise
+    uint16_t outbound_port, inbound_port; // where captured connections arrive; 0: not captured
+    bool is_transparent;                  // by TPROXY, not REDIRECT
+    struct address bind;                  // of listeners that name none
     const struct port_map *port_maps;
     uint32_t n_port_maps;
     // Ports, as manifests name them, where a PROXY header comes in front; or all.
@@ -29,12 +38,12 @@ struct compile_options {
     struct str cluster_domain; // cluster.local
     uint64_t body_bytes_max;   // 0: none
     bool merge_slashes;
-    bool has_ssl_passthrough; // the annotation of ingress-nginx is served
+    bool has_ssl_passthrough;       // the annotation of ingress-nginx is served
     struct str default_certificate; // Secret "ns/name" for Ingress; empty: one of our own making
     // Of servers that say nothing else: 0, empty: our defaults.
     uint16_t tls_version_min;
     struct str tls_ciphers, tls_curves;
-    struct str hsts;                // strict-transport-security of Ingress over HTTPS; empty: none
+    struct str hsts; // strict-transport-security of Ingress over HTTPS; empty: none
 };
 
 // Addresses of a name outside the cluster (Service type ExternalName). The resolver keeps them up

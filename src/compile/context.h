@@ -6,6 +6,7 @@
 
 struct service_index;
 struct policy_index;
+struct catalog;
 
 struct compiler {
     const struct store *store;
@@ -18,6 +19,7 @@ struct compiler {
     struct diags *diags;
     struct service_index *services;
     struct policy_index *policies; // DestinationRules
+    struct catalog *catalog;       // Services and ServiceEntries by host
     // Virtual hosts that VirtualServices fill on the port of Ingress: name -> struct virtual_host.
     struct map *gateway_hosts;
     struct map *credentials;   // of Secrets: "ns/name" -> struct credential

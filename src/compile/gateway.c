@@ -127,6 +127,9 @@ static const char *served_word(enum listener_kind kind)
         return "TCP";
     case LISTENER_TLS:
         return "TLS";
+    case LISTENER_OUTBOUND:
+    case LISTENER_INBOUND:
+        return "captured connections";
     }
     return "";
 }
@@ -324,6 +327,9 @@ static void open_server(struct gateways *g, const struct object *object, struct 
     case LISTENER_TCP:
         open_l4(g, object, server, NULL);
         break;
+    case LISTENER_OUTBOUND:
+    case LISTENER_INBOUND:
+        break; // of a sidecar, which has no Gateways
     case LISTENER_TLS:
         open_tls(g, object, server);
         break;

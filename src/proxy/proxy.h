@@ -29,6 +29,21 @@ struct proxy_options {
     uint32_t connect_timeout_ms;       // where the cluster names none; 10000
     uint32_t upstream_idle_timeout_ms; // pooled; where the cluster names none; 60000
     uint32_t linger_timeout_ms;        // after an early answer: read and drop; 2000
+    // The way out
+    uint32_t detect_timeout_ms; // captured connections: until the first byte; 200
+    uint32_t upstream_mark;     // SO_MARK of connections to endpoints, by which capture knows them
+                                // as our own; 0: none
+    uint32_t warm_connections;  // of an external endpoint that is in use: kept open at least; 1
+    uint32_t warm_time_ms;      // ... for so long after its last request; 600000
+    // Called in the control thread when a request needs the addresses of a name (lower case) that
+    // no snapshot has; answered with proxy_answer_name(), at once or later. NULL: 503 (DF).
+    void (*ask_name)(void *arg, struct str name);
+    void *ask_arg;
+};
+enum name_status {
+    NAME_FOUND,
+    NAME_UNKNOWN, // there is no such name, or it has no address
+    NAME_FAILED,  // the resolver gave no answer
 };
 void proxy_options_default(struct proxy_options *options);
 
@@ -38,6 +53,9 @@ struct proxy *proxy_create(const struct proxy_options *options, struct loop *con
 // opened is reported in `reterr` (a line each) and tried again with the next publish; the rest is
 // served. Takes *snapshot. Returns the number of listeners that failed.
 unsigned proxy_publish(struct proxy *proxy, struct snapshot **snapshot, struct buf *reterr);
+// The answer to ask_name(), good for `valid_ms`: what was asked for meanwhile goes on.
+void proxy_answer_name(struct proxy *proxy, struct str name, enum name_status status,
+                       const struct address *addresses, uint32_t n, uint32_t valid_ms);
 const struct snapshot *proxy_snapshot(const struct proxy *proxy); // the one published last
 // "http 127.0.0.1:8080, tcp ..." of what is really open, with the kernel's ports where 0 was asked.
 void proxy_describe_listeners(const struct proxy *proxy, struct buf *out);

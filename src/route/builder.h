@@ -19,6 +19,9 @@ struct cluster *builder_cluster(struct snapshot_builder *builder, struct str nam
                                 bool *ret_is_new);
 void builder_add_endpoint(struct snapshot_builder *builder, struct cluster *cluster,
                           const struct address *address, uint32_t weight);
+// An address whose pooled connections are still good; one that is also a real endpoint is that.
+void builder_add_retiring(struct snapshot_builder *builder, struct cluster *cluster,
+                          const struct address *address);
 
 struct builder_listener;
 // Found or made by (kind, bind). A second kind on the same bind: NULL (a conflict; the caller
@@ -52,6 +55,22 @@ void builder_chain_add_tcp_route(struct builder_chain *chain, const struct tcp_r
 struct builder_chain *builder_chain_add_name(struct builder_chain *chain, struct str name,
                                              bool is_one_label);
 const struct filter_chain *builder_chain_facts(const struct builder_chain *chain);
+
+// Captured connections: listeners of kind OUTBOUND and INBOUND.
+struct builder_captured;
+void builder_listener_be_transparent(struct builder_listener *listener);
+struct builder_captured *builder_captured(struct builder_listener *listener,
+                                          uint16_t port); // found or made; 0: every other port
+struct builder_hosts *builder_captured_hosts(struct builder_captured *captured);
+// `destination` NULL: addresses that have no entry of their own. The protocol given first counts;
+// *ret_old is it.
+bool builder_captured_protocol(struct builder_captured *captured, const struct subnet *destination,
+                               enum capture_protocol protocol, enum capture_protocol *ret_old);
+void builder_captured_add_tcp(struct builder_captured *captured, const struct subnet *destination,
+                              const struct tcp_route *route);
+// A chain for names (builder_chain_add_name); TCP behind TLS that is passed on.
+struct builder_chain *builder_captured_chain(struct builder_captured *captured,
+                                             const struct filter_chain *chain);
 
 // A context of that config: one that an older snapshot holds, or made new. NULL: *reterr.
 struct tls_context *builder_tls_server(struct snapshot_builder *builder,

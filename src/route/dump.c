@@ -553,6 +553,9 @@ static void dump_listener(struct dump *dump, const struct listener *listener)
     case LISTENER_TCP:
         dump_tcp_routes(dump, &listener->tcp);
         break;
+    case LISTENER_OUTBOUND:
+    case LISTENER_INBOUND:
+        break;
     case LISTENER_TLS:
         dump_chains(dump, listener);
         break;

@@ -347,6 +347,9 @@ static void seal_listener(struct seal *seal, struct listener *listener,
     case LISTENER_TCP:
         listener->tcp = seal_tcp_routes(seal, &from->tcp);
         break;
+    case LISTENER_OUTBOUND:
+    case LISTENER_INBOUND:
+        break;
     case LISTENER_TLS:
         listener->sni = hosts->table;
         listener->sni_names = hosts->vhosts;

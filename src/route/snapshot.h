@@ -36,6 +36,19 @@ enum cluster_protocol { // what its endpoints speak
     CLUSTER_AS_CLIENT, // as the client of each request does (useClientProtocol)
 };
 
+// Where a cluster's endpoints come from.
+enum cluster_discovery {
+    CLUSTER_STATIC,       // `endpoints`: addresses that compile knew, those of resolved names among
+                          // them
+    CLUSTER_ORIGINAL_DST, // the address that the client of a captured connection dialled
+    CLUSTER_DYNAMIC_DNS,  // the name that is asked for (Host, SNI), or `dns_name`, is resolved when
+                          // a request needs it; the port is `dns_port`
+};
+
+struct tcp_keepalive { // probes of the kernel; all 0: none
+    uint32_t probes, time_s, interval_s;
+};
+
 struct cluster {
     struct str name; // outbound|8000||httpbin.default.svc.cluster.local
     uint32_t slot;
@@ -55,6 +68,20 @@ struct cluster {
         endpoints_hash; // of addresses and weights: balancer state survives what leaves it alone
     uint32_t concurrent_streams_max; // HTTP/2, on one connection; 0: what the endpoint allows
     struct tls_context *tls;         // client side; NULL: plain
+    // The way out
+    uint8_t discovery; // enum cluster_discovery
+    bool is_external;  // outside the cluster (ServiceEntry): its connections are kept warm, its
+                       // idle limits learnt
+    uint16_t dns_port; // DYNAMIC_DNS
+    // DYNAMIC_DNS: the one name; empty: the host that is asked for. Also of a cluster whose only
+    // name has not been answered yet: it is DYNAMIC_DNS until a snapshot has its addresses.
+    struct str dns_name;
+    // Behind the n_endpoints: addresses that DNS gave a moment ago and gives no more, or that
+    // DNS_ROUND_ROBIN does not use now. Pooled connections to them are still good; nobody opens
+    // new ones.
+    uint32_t n_retiring;
+    struct tcp_keepalive keepalive;
+    uint32_t max_age_ms; // of a connection, counted from connecting; 0: none
 };
 
 // ---- routes ----
@@ -198,6 +225,35 @@ struct tcp_routes { // the first that fits; none: the connection is closed (NR)
     uint32_t n;
 };
 
+// ---- captured connections (sidecar) ----
+
+// What a client of a captured connection is taken to speak.
+enum capture_protocol {
+    CAPTURE_DETECT, // looked at: TLS, HTTP, else TCP; the first byte is awaited for a while only,
+                    // since in some protocols the server begins
+    CAPTURE_HTTP,   // the client begins for certain: TLS or HTTP
+    CAPTURE_TCP,    // never looked at
+};
+struct captured_destination {
+    uint8_t protocol; // enum capture_protocol
+    // For TCP, and for what was looked at and is neither HTTP nor TLS with a known name. `tcp` has
+    // always a last route that takes every connection: at least to PassthroughCluster or
+    // BlackHoleCluster.
+    struct tcp_routes tcp;
+};
+struct http_hosts;
+struct address_index; // route/address_index.h: address or subnet -> struct captured_destination
+// What is behind a port that clients dial.
+struct captured_port {
+    uint16_t port;                          // as dialled; 0: every other one
+    const struct address_index *by_address; // of the address dialled; NULL: none
+    struct captured_destination any;        // of the other addresses
+    const struct http_hosts *hosts;         // HTTP; "*" is always there
+    const struct host_table *sni;           // as in a listener; chains have no `tls`; NULL: no name
+    const struct vhost *const *sni_names;
+    uint32_t n_sni_names;
+};
+
 // ---- listeners ----
 
 struct http_hosts {
@@ -234,8 +290,15 @@ struct filter_chain {
     struct str origin;
 };
 
-// TLS: the ClientHello's name chooses a filter chain.
-enum listener_kind { LISTENER_HTTP, LISTENER_TCP, LISTENER_TLS };
+// TLS: the ClientHello's name chooses a filter chain. OUTBOUND, INBOUND: captured connections of a
+// sidecar; what is served depends on the address that the client dialled.
+enum listener_kind {
+    LISTENER_HTTP,
+    LISTENER_TCP,
+    LISTENER_TLS,
+    LISTENER_OUTBOUND,
+    LISTENER_INBOUND
+};
 struct listener {
     struct str name; // "http 0.0.0.0:80"
     uint32_t slot;   // of (kind, bind address)
@@ -250,8 +313,14 @@ struct listener {
     const struct host_table *sni;
     const struct vhost *const *sni_names; // for dump, sorted
     uint32_t n_sni_names;
+    // OUTBOUND, INBOUND: by port, ascending; the first is port 0. Never empty.
+    const struct captured_port *captured;
+    uint32_t n_captured;
+    bool is_transparent; // reached by TPROXY: the socket's own address is the one dialled
     struct str origin;
 };
+// What is behind `port`; the entry of port 0 when it has none of its own.
+const struct captured_port *listener_captured_port(const struct listener *listener, uint16_t port);
 
 struct snapshot {
     uint64_t generation;
@@ -270,7 +339,7 @@ struct snapshot {
     void *released;            // builder_parts.h's bookkeeping
 };
 
-const char *listener_kind_word(enum listener_kind kind); // "http", "tcp", "https"
+const char *listener_kind_word(enum listener_kind kind); // "http", "tcp", "https", "outbound" ...
 
 void snapshot_destroy(struct snapshot *snapshot); // control thread; NULL is fine
 void snapshot_dump(const struct snapshot *snapshot, struct buf *out);      // text, reproducible
