@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opening connections to endpoints: TCP, a PROXY header, TLS, and which HTTP is spoken then.
+#include "proxy/proxy_protocol.h"
+#include "proxy/upstream.h"
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+// A non-blocking connect(2) on its way, registered with the loop. -1: *reterr_errno.
+static int open_socket(const struct address *address, int *reterr_errno)
+{
+    struct sockaddr_storage sockaddr;
+    socklen_t len = address_to_sockaddr(address, &sockaddr);
+    int fd = socket(address->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        *reterr_errno = errno;
+        return -1;
+    }
+    int one = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (connect(fd, (struct sockaddr *)&sockaddr, len) < 0 && errno != EINPROGRESS) {
+        *reterr_errno = errno;
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static void note_connect(struct worker *worker, struct endpoint_slot *slot)
+{
+    COUNT(slot->counters[ENDPOINT_COUNTER_CONNECTIONS], 1);
+    WORKER_COUNT(worker, UPSTREAM_CONNECTS, 1);
+}
+
+void upstream_note_connect_failure(struct worker *worker, struct endpoint_slot *slot)
+{
+    COUNT(slot->counters[ENDPOINT_COUNTER_CONNECT_FAILURES], 1);
+    WORKER_COUNT(worker, UPSTREAM_CONNECT_FAILURES, 1);
+}
+
+static struct upstream *create(struct stream *stream, struct endpoint_slot *slot, uint64_t identity,
+                               const struct endpoint *endpoint, uint8_t protocol, int fd)
+{
+    struct worker *worker = stream->worker;
+    const struct cluster *cluster = stream->cluster;
+    struct upstream *up = pool_take(&worker->upstreams);
+    *up = (struct upstream){.worker = worker,
+                            .slot = slot,
+                            .identity = identity,
+                            .state = UP_CONNECTING,
+                            .protocol = protocol,
+                            .connect_begin_ns = worker->loop.now_ns,
+                            .id = worker->next_id++,
+                            .remote = endpoint->address};
+    up->idle_timeout_ms = cluster->idle_timeout_ms
+                              ? cluster->idle_timeout_ms
+                              : proxy_get_options(worker->proxy)->upstream_idle_timeout_ms;
+    up->requests_max = cluster->proxy_protocol ? 1 : cluster->requests_per_connection_max;
+    up->streams_max =
+        cluster->concurrent_streams_max ? cluster->concurrent_streams_max : H2_ENDPOINT_STREAMS_MAX;
+    up->sock.watch = (struct watch){.on_event = upstream_on_event, .fd = fd};
+    timer_init(&up->timer, upstream_on_timer);
+    list_init(&up->node);
+    list_init(&up->streams);
+    COUNT(slot->counters[ENDPOINT_COUNTER_CONNECTIONS_ACTIVE], 1);
+    WORKER_COUNT(worker, UPSTREAM_CONNECTIONS_ACTIVE, 1);
+    if (cluster->tls) {
+        up->tls = tls_context_ref(cluster->tls);
+        if (tls_context_goes_by_host(cluster->tls)) {
+            struct str host = stream->tls_host;
+            up->host = strndup(host.ptr ? host.ptr : "", host.len);
+            CHECK(up->host != NULL);
+        }
+    }
+    if (cluster->proxy_protocol) {
+        const struct downstream *down = stream->down;
+        char header[PROXY_WRITE_BYTES_MAX];
+        size_t len =
+            proxy_header_write(cluster->proxy_protocol, &down->remote, &down->local, header);
+        up->tx = malloc(len);
+        CHECK(up->tx != NULL);
+        memcpy(up->tx, header, len);
+        up->tx_end = (uint32_t)len;
+    }
+    return up;
+}
+
+struct upstream *upstream_open(struct stream *stream, struct endpoint_slot *slot, uint64_t identity,
+                               const struct endpoint *endpoint, uint8_t protocol, int *reterr_errno)
+{
+    struct worker *worker = stream->worker;
+    const struct cluster *cluster = stream->cluster;
+    note_connect(worker, slot);
+    int fd = open_socket(&endpoint->address, reterr_errno);
+    if (fd < 0) {
+        upstream_note_connect_failure(worker, slot);
+        return NULL;
+    }
+    struct upstream *up = create(stream, slot, identity, endpoint, protocol, fd);
+    int error = loop_add(&worker->loop, &up->sock.watch, SOCK_EVENTS);
+    if (error < 0) {
+        *reterr_errno = -error;
+        upstream_close(up);
+        return NULL;
+    }
+    uint32_t timeout_ms = cluster->connect_timeout_ms
+                              ? cluster->connect_timeout_ms
+                              : proxy_get_options(worker->proxy)->connect_timeout_ms;
+    timer_arm(&worker->loop.wheel, &up->timer, worker->loop.now_ms + timeout_ms);
+    if (protocol == CLUSTER_HTTP2) {
+        upstream_share(up);
+        upstream_attach(up, stream);
+    } else {
+        up->stream = stream;
+    }
+    return up;
+}
+
+// In front of everything else, TLS too. A socket that has sent nothing yet has room for it.
+static bool send_proxy_header(struct upstream *up)
+{
+    int more = up->tls || up->stream ? MSG_MORE : 0; // what follows goes along
+    if (up->stream && up->stream->is_tcp)
+        more = 0;
+    ssize_t n = send(up->sock.watch.fd, up->tx, up->tx_end, MSG_NOSIGNAL | more);
+    bool ok = n == (ssize_t)up->tx_end;
+    free(up->tx);
+    up->tx = NULL;
+    up->tx_end = 0;
+    return ok;
+}
+
+// Of another host's handshake nothing is taken over: its certificate was looked at for that host.
+static struct tls_session *session_for(const struct upstream *up)
+{
+    const char *host = up->slot->tls_session_host;
+    bool fits = !up->host || (host && strcmp(up->host, host) == 0);
+    return fits ? up->slot->tls_session : NULL;
+}
+
+static int finish_tcp(struct upstream *up)
+{
+    int error = 0;
+    socklen_t len = sizeof error;
+    if (up->connect_end_ns)
+        return 0; // before TLS
+    if (!up->sock.failed && !up->sock.writable)
+        return EAGAIN;
+    if (getsockopt(up->sock.watch.fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+        error = errno;
+    if (error)
+        return error;
+    struct sockaddr_storage local;
+    len = sizeof local;
+    if (getsockname(up->sock.watch.fd, (struct sockaddr *)&local, &len) == 0)
+        address_from_sockaddr((struct sockaddr *)&local, &up->local);
+    up->connect_end_ns = up->worker->loop.now_ns;
+    if (up->tx && !send_proxy_header(up))
+        return EPIPE;
+    if (up->tls)
+        sock_connect_tls(&up->sock, up->tls, str_of(up->host), session_for(up));
+    return 0;
+}
+
+static int finish_tls(struct upstream *up)
+{
+    if (!up->tls)
+        return 0;
+    switch (sock_handshake(&up->sock)) {
+    case TLS_DONE:
+        break;
+    case TLS_AGAIN:
+        return EAGAIN;
+    case TLS_CLOSED:
+        return ECONNRESET;
+    case TLS_FAILED:
+        return EPROTO;
+    }
+    WORKER_COUNT(up->worker, UPSTREAM_TLS_HANDSHAKES, 1);
+    if (tls_is_resumed(sock_tls_conn(&up->sock)))
+        WORKER_COUNT(up->worker, UPSTREAM_TLS_RESUMED, 1);
+    up->connect_end_ns = up->worker->loop.now_ns;
+    return 0;
+}
+
+struct str upstream_failure(const struct upstream *up, int error)
+{
+    const struct tls_conn *conn = sock_tls_conn(&up->sock);
+    if (error == ETIMEDOUT)
+        return STR("connection timeout");
+    if (error == EPROTO && conn)
+        return tls_failure(conn);
+    return str_of(strerrordesc_np(error));
+}
+
+// An endpoint of an HTTP/2 cluster that has no ALPN is taken at the cluster's word.
+static bool speaks_h2(const struct upstream *up)
+{
+    if (up->stream && up->stream->is_tcp)
+        return false; // what goes over it is the client's
+    enum tls_alpn alpn = up->tls ? tls_alpn(sock_tls_conn(&up->sock)) : TLS_ALPN_NONE;
+    return alpn == TLS_ALPN_H2 || (up->protocol == CLUSTER_HTTP2 && alpn == TLS_ALPN_NONE);
+}
+
+int upstream_finish_connect(struct upstream *up)
+{
+    int error = finish_tcp(up);
+    if (!error)
+        error = finish_tls(up);
+    if (error == EAGAIN && (up->has_timed_out || up->sock.failed))
+        error = up->has_timed_out ? ETIMEDOUT : ECONNRESET;
+    if (error == EAGAIN)
+        return error;
+    if (!error && up->protocol == CLUSTER_HTTP2 && !speaks_h2(up))
+        error = EPROTONOSUPPORT;
+    if (error) {
+        upstream_note_connect_failure(up->worker, up->slot);
+        return error;
+    }
+    timer_arm(&up->worker->loop.wheel, &up->timer, INT64_MAX / 2);
+    if (!speaks_h2(up)) {
+        up->state = UP_BUSY;
+        return 0;
+    }
+    up->state = UP_SHARED;
+    if (!up->is_shared) { // as ALPN would have it
+        struct stream *stream = up->stream;
+        up->stream = NULL;
+        upstream_share(up);
+        upstream_attach(up, stream);
+    }
+    h2_begin_upstream(up);
+    if (up->n_streams == 0) // all who waited have left
+        timer_arm(&up->worker->loop.wheel, &up->timer,
+                  up->worker->loop.now_ms + up->idle_timeout_ms);
+    return 0;
+}
