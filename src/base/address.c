@@ -66,7 +66,7 @@ bool address_parse(struct str text, struct address *ret)
     return true;
 }
 
-static void clear_host_bits(struct address *address, unsigned bits)
+void address_mask(struct address *address, unsigned bits)
 {
     size_t bytes = address->family == AF_INET ? 4 : 16;
     for (size_t i = 0; i < bytes; i++) {
@@ -90,7 +90,7 @@ bool address_parse_subnet(struct str text, struct address *ret_base, unsigned *r
         (!str_to_u64(str_from(text, (size_t)slash + 1), bits + cut, &bits) || bits < cut))
         return false;
     bits -= slash >= 0 ? cut : 0;
-    clear_host_bits(&base, (unsigned)bits);
+    address_mask(&base, (unsigned)bits);
     *ret_base = base;
     *ret_bits = (unsigned)bits;
     return true;

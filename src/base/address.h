@@ -16,10 +16,13 @@ bool address_parse_ip(struct str text, struct address *ret); // an IP alone; por
 bool address_parse(struct str text, struct address *ret);    // "ip:port", "[ip6]:port"
 // An IP or CIDR; the bits behind the mask are cleared, the port is 0.
 bool address_parse_subnet(struct str text, struct address *ret_base, unsigned *ret_bits);
-size_t address_format(const struct address *address, char out[ADDRESS_TEXT_MAX]);    // "ip:port"
-size_t address_format_ip(const struct address *address, char out[ADDRESS_TEXT_MAX]); // without brackets
+void address_mask(struct address *address, unsigned bits); // clears what is behind the first bits
+size_t address_format(const struct address *address, char out[ADDRESS_TEXT_MAX]); // "ip:port"
+size_t address_format_ip(const struct address *address,
+                         char out[ADDRESS_TEXT_MAX]); // without brackets
 socklen_t address_to_sockaddr(const struct address *address, struct sockaddr_storage *ret);
-bool address_from_sockaddr(const struct sockaddr *sockaddr, struct address *ret); // IPv4-mapped: as IPv4
+bool address_from_sockaddr(const struct sockaddr *sockaddr,
+                           struct address *ret); // IPv4-mapped: as IPv4
 bool address_equal(const struct address *a, const struct address *b);
 // Private, loopback, link-local and unique-local addresses: what Envoy calls internal.
 bool address_is_internal(const struct address *address);

@@ -33,6 +33,13 @@ void builder_destroy(struct snapshot_builder *builder)
         map_destroy(hosts->vhosts[0]);
         map_destroy(hosts->vhosts[1]);
     }
+    for (struct builder_captured *captured = builder->captured; captured; captured = captured->next)
+        map_destroy(captured->by_address);
+    size_t cursor = 0;
+    struct str key;
+    void *listener = NULL;
+    while (map_next(builder->listeners, &cursor, &key, &listener))
+        map_destroy(((struct builder_listener *)listener)->captured);
     map_destroy(builder->listeners);
     map_destroy(builder->clusters);
     arena_destroy(builder->scratch);
@@ -87,14 +94,29 @@ struct cluster *builder_cluster(struct snapshot_builder *builder, struct str nam
     return &cell->cluster;
 }
 
-void builder_add_endpoint(struct snapshot_builder *builder, struct cluster *cluster,
-                          const struct address *address, uint32_t weight)
+static void add_endpoint(struct snapshot_builder *builder, struct cluster *cluster,
+                         const struct added_endpoint *endpoint)
 {
     struct cluster_cell *cell = (struct cluster_cell *)cluster;
     cell->added.items = grow(builder->scratch, cell->added.items, cell->added.n, &cell->added.cap,
                              sizeof(*cell->added.items));
     uint32_t order = cell->added.n++;
-    cell->added.items[order] = (struct added_endpoint){*address, weight ? weight : 1, order};
+    cell->added.items[order] = *endpoint;
+    cell->added.items[order].order = order;
+}
+
+void builder_add_endpoint(struct snapshot_builder *builder, struct cluster *cluster,
+                          const struct address *address, uint32_t weight)
+{
+    add_endpoint(builder, cluster,
+                 &(struct added_endpoint){.address = *address, .weight = weight ? weight : 1});
+}
+
+void builder_add_retiring(struct snapshot_builder *builder, struct cluster *cluster,
+                          const struct address *address)
+{
+    add_endpoint(builder, cluster,
+                 &(struct added_endpoint){.address = *address, .weight = 1, .is_retiring = true});
 }
 
 // ---- listeners, virtual hosts, routes ----
@@ -136,7 +158,7 @@ struct builder_listener *builder_listener(struct snapshot_builder *builder, enum
         return listener->listener.kind == kind ? listener : NULL;
     listener = ARENA_NEW(builder->scratch, struct builder_listener);
     listener->builder = builder;
-    if (kind != LISTENER_TCP)
+    if (kind == LISTENER_HTTP || kind == LISTENER_TLS)
         listener->hosts = builder_hosts(builder);
     char text[ADDRESS_TEXT_MAX];
     address_format(bind, text);
@@ -152,8 +174,8 @@ struct builder_listener *builder_listener(struct snapshot_builder *builder, enum
     return listener;
 }
 
-static void add_tcp_route(struct snapshot_builder *builder, struct added_tcp_routes *routes,
-                          const struct tcp_route *route)
+void builder_tcp_route_into(struct snapshot_builder *builder, struct added_tcp_routes *routes,
+                            const struct tcp_route *route)
 {
     routes->items =
         grow(builder->scratch, routes->items, routes->n, &routes->cap, sizeof(*routes->items));
@@ -163,7 +185,7 @@ static void add_tcp_route(struct snapshot_builder *builder, struct added_tcp_rou
 void builder_add_tcp_route(struct builder_listener *listener, const struct tcp_route *route)
 {
     CHECK(listener->listener.kind == LISTENER_TCP);
-    add_tcp_route(listener->builder, &listener->tcp, route);
+    builder_tcp_route_into(listener->builder, &listener->tcp, route);
 }
 
 void builder_listener_accept_proxy(struct builder_listener *listener)
@@ -200,13 +222,15 @@ struct builder_hosts *builder_listener_hosts(struct builder_listener *listener)
     return listener->hosts;
 }
 
-struct builder_chain *builder_chain(struct builder_listener *listener,
-                                    const struct filter_chain *chain, struct builder_hosts *hosts)
+struct builder_chain *builder_chain_into(struct snapshot_builder *builder,
+                                         struct builder_hosts *names,
+                                         const struct filter_chain *chain,
+                                         struct builder_hosts *hosts)
 {
-    struct snapshot_builder *builder = listener->builder;
-    CHECK(listener->listener.kind == LISTENER_TLS && chain->is_http == (hosts != NULL));
+    CHECK(chain->is_http == (hosts != NULL));
     struct builder_chain *added = ARENA_NEW(builder->scratch, struct builder_chain);
-    added->listener = listener;
+    added->builder = builder;
+    added->names = names;
     added->chain = *chain;
     added->chain.name = arena_str(builder->arena, chain->name);
     added->chain.origin = arena_str(builder->arena, chain->origin);
@@ -214,16 +238,23 @@ struct builder_chain *builder_chain(struct builder_listener *listener,
     return added;
 }
 
+struct builder_chain *builder_chain(struct builder_listener *listener,
+                                    const struct filter_chain *chain, struct builder_hosts *hosts)
+{
+    CHECK(listener->listener.kind == LISTENER_TLS);
+    return builder_chain_into(listener->builder, listener->hosts, chain, hosts);
+}
+
 void builder_chain_add_tcp_route(struct builder_chain *chain, const struct tcp_route *route)
 {
     CHECK(!chain->chain.is_http);
-    add_tcp_route(chain->listener->builder, &chain->tcp, route);
+    builder_tcp_route_into(chain->builder, &chain->tcp, route);
 }
 
 struct builder_chain *builder_chain_add_name(struct builder_chain *chain, struct str name,
                                              bool is_one_label)
 {
-    struct builder_vhost *vhost = builder_vhost(chain->listener->hosts, name, is_one_label);
+    struct builder_vhost *vhost = builder_vhost(chain->names, name, is_one_label);
     if (vhost->chain)
         return vhost->chain;
     vhost->chain = chain;

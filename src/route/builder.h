@@ -56,14 +56,16 @@ struct builder_chain *builder_chain_add_name(struct builder_chain *chain, struct
                                              bool is_one_label);
 const struct filter_chain *builder_chain_facts(const struct builder_chain *chain);
 
-// Captured connections: listeners of kind OUTBOUND and INBOUND.
+// Captured connections: listeners of kind OUTBOUND and INBOUND. A port that has no virtual hosts of
+// its own has those of port 0; behind TCP routes that don't take every connection come the routes
+// of port 0 for any address.
 struct builder_captured;
 void builder_listener_be_transparent(struct builder_listener *listener);
 struct builder_captured *builder_captured(struct builder_listener *listener,
                                           uint16_t port); // found or made; 0: every other port
 struct builder_hosts *builder_captured_hosts(struct builder_captured *captured);
-// `destination` NULL: addresses that have no entry of their own. The protocol given first counts;
-// *ret_old is it.
+// `destination` NULL: addresses that have no entry of their own. The protocol given first counts:
+// false, if there is one already, which is *ret_old.
 bool builder_captured_protocol(struct builder_captured *captured, const struct subnet *destination,
                                enum capture_protocol protocol, enum capture_protocol *ret_old);
 void builder_captured_add_tcp(struct builder_captured *captured, const struct subnet *destination,

@@ -2,147 +2,9 @@
 // The snapshot as an operator reads it. One walk yields the facts; a `struct dump` writes them as
 // indented text or as JSON, so both say the same. Slots and times stay out: they differ from run to
 // run. Control thread.
-#include "base/check.h"
-#include "base/map.h"
+#include "route/dump.h"
 #include "route/balance.h"
 #include "route/match/match_types.h"
-#include "tls/tls.h"
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
-
-struct dump {
-    struct buf *out;
-    bool is_json;
-    bool needs_comma; // JSON: something stands in front on this level
-    unsigned depth;   // text: of indentation
-};
-
-// ---- writing ----
-
-static void begin_value(struct dump *dump, const char *key)
-{
-    if (!dump->is_json) {
-        for (unsigned i = 0; i < dump->depth; i++)
-            buf_add_text(dump->out, "  ");
-        buf_add_text(dump->out, key);
-        return;
-    }
-    if (dump->needs_comma)
-        buf_add_char(dump->out, ',');
-    dump->needs_comma = true;
-    if (key[0]) {
-        buf_add_json(dump->out, str_of(key));
-        buf_add_char(dump->out, ':');
-    }
-}
-
-static void end_value(struct dump *dump)
-{
-    if (!dump->is_json)
-        buf_add_char(dump->out, '\n');
-}
-
-// A list of items exists in JSON only; in text the items follow each other.
-static void begin_list(struct dump *dump, const char *key)
-{
-    if (!dump->is_json)
-        return;
-    begin_value(dump, key);
-    buf_add_char(dump->out, '[');
-    dump->needs_comma = false;
-}
-
-static void end_list(struct dump *dump)
-{
-    if (!dump->is_json)
-        return;
-    buf_add_char(dump->out, ']');
-    dump->needs_comma = true;
-}
-
-// An object. Text: a line `word label`, with what is in it indented below.
-static void begin_item(struct dump *dump, const char *word, const char *label_key, struct str label)
-{
-    begin_value(dump, dump->is_json ? "" : word);
-    if (dump->is_json) {
-        buf_add_char(dump->out, '{');
-        dump->needs_comma = false;
-        begin_value(dump, label_key);
-        buf_add_json(dump->out, label);
-    } else {
-        buf_add_char(dump->out, ' ');
-        buf_add_str(dump->out, label);
-        end_value(dump);
-    }
-    dump->depth++;
-}
-
-static void end_item(struct dump *dump)
-{
-    dump->depth--;
-    if (dump->is_json)
-        buf_add_char(dump->out, '}');
-    dump->needs_comma = true;
-}
-
-// A word of ours, or a name that needs no quotes to be read.
-static void put_word(struct dump *dump, const char *key, struct str word)
-{
-    begin_value(dump, key);
-    if (dump->is_json) {
-        buf_add_json(dump->out, word);
-    } else {
-        buf_add_char(dump->out, ' ');
-        buf_add_str(dump->out, word);
-    }
-    end_value(dump);
-}
-
-// What a user wrote: in quotes, whatever is in it.
-static void put_text(struct dump *dump, const char *key, struct str text)
-{
-    begin_value(dump, key);
-    if (!dump->is_json)
-        buf_add_char(dump->out, ' ');
-    buf_add_json(dump->out, text);
-    end_value(dump);
-}
-
-static void put_word_if(struct dump *dump, const char *key, struct str word)
-{
-    if (word.len)
-        put_word(dump, key, word);
-}
-
-static void put_text_if(struct dump *dump, const char *key, struct str text)
-{
-    if (text.len)
-        put_text(dump, key, text);
-}
-
-static void put_number(struct dump *dump, const char *key, uint64_t number)
-{
-    begin_value(dump, key);
-    buf_printf(dump->out, dump->is_json ? "%llu" : " %llu", (unsigned long long)number);
-    end_value(dump);
-}
-
-static void put_number_if(struct dump *dump, const char *key, uint64_t number)
-{
-    if (number)
-        put_number(dump, key, number);
-}
-
-static void put_flag_if(struct dump *dump, const char *key, bool flag)
-{
-    if (!flag)
-        return;
-    begin_value(dump, key);
-    if (dump->is_json)
-        buf_add_text(dump->out, "true");
-    end_value(dump);
-}
 
 // ---- conditions ----
 
@@ -289,7 +151,7 @@ static void dump_redirect(struct dump *dump, const struct redirect *redirect)
     put_flag_if(dump, "redirect_drops_query", redirect->drops_query);
 }
 
-static void dump_targets(struct dump *dump, const struct target *targets, uint16_t n)
+void dump_targets(struct dump *dump, const struct target *targets, uint16_t n)
 {
     begin_list(dump, "targets");
     for (uint16_t i = 0; i < n; i++) {
@@ -316,6 +178,8 @@ static void dump_action(struct dump *dump, const struct route *route)
     case ROUTE_RESPOND:
         put_number(dump, "respond", route->status);
         put_text_if(dump, "body", route->body);
+        if (route->log_cluster)
+            put_word(dump, "log_cluster", route->log_cluster->name);
         break;
     }
     dump_ops(dump, "request_headers", "request", &route->request_ops);
@@ -365,202 +229,12 @@ static void dump_vhost(struct dump *dump, const struct vhost *vhost)
     end_item(dump);
 }
 
-static void dump_hosts(struct dump *dump, const struct http_hosts *hosts)
+void dump_hosts(struct dump *dump, const struct http_hosts *hosts)
 {
     begin_list(dump, "hosts");
     for (uint32_t i = 0; i < hosts->n_vhosts; i++)
         dump_vhost(dump, hosts->vhosts[i]);
     end_list(dump);
-}
-
-static void dump_destinations(struct dump *dump, const struct tcp_route *route)
-{
-    if (route->n_destinations == 0)
-        return;
-    begin_list(dump, "destinations");
-    for (uint16_t i = 0; i < route->n_destinations; i++) {
-        char ip[ADDRESS_TEXT_MAX], text[ADDRESS_TEXT_MAX + 8];
-        size_t len = address_format_ip(&route->destinations[i].base, ip);
-        int n = snprintf(text, sizeof(text), "%.*s/%u", (int)len, ip,
-                         (unsigned)route->destinations[i].bits);
-        put_word(dump, dump->is_json ? "" : "to", (struct str){text, (size_t)n});
-    }
-    end_list(dump);
-}
-
-static void dump_tcp_routes(struct dump *dump, const struct tcp_routes *routes)
-{
-    begin_list(dump, "tcp_routes");
-    for (uint32_t i = 0; i < routes->n; i++) {
-        const struct tcp_route *route = &routes->items[i];
-        begin_value(dump, dump->is_json ? "" : "tcp");
-        if (dump->is_json) {
-            buf_add_char(dump->out, '{');
-            dump->needs_comma = false;
-            put_number(dump, "rank", i);
-        } else {
-            buf_printf(dump->out, " %u", (unsigned)i);
-            end_value(dump);
-        }
-        dump->depth++;
-        put_word_if(dump, "from", route->origin);
-        put_word_if(dump, "name", route->name);
-        dump_destinations(dump, route);
-        dump_targets(dump, route->targets, route->n_targets);
-        end_item(dump);
-    }
-    end_list(dump);
-}
-
-// A TLS listener's names, by the chain that they lead to.
-struct chain_names {
-    struct map *first; // chain -> its first name
-    uint32_t *next;    // by name: the chain's next, UINT32_MAX: none
-    struct map *hosts; // tables written already -> name of the chain
-};
-
-static struct str pointer_key(const void *const *pointer)
-{
-    return (struct str){(const char *)pointer, sizeof(*pointer)};
-}
-
-static void dump_chain_names(struct dump *dump, const struct listener *listener,
-                             const struct chain_names *names, uint32_t first)
-{
-    begin_list(dump, "names");
-    for (uint32_t i = first; i != UINT32_MAX; i = names->next[i]) {
-        const struct vhost *name = listener->sni_names[i];
-        if (dump->is_json)
-            begin_item(dump, "", "name", name->name);
-        else
-            put_word(dump, name->is_one_label ? "sni (one label)" : "sni", name->name);
-        if (dump->is_json) {
-            put_flag_if(dump, "one_label", name->is_one_label);
-            end_item(dump);
-        }
-    }
-    end_list(dump);
-}
-
-static void dump_chain_hosts(struct dump *dump, const struct filter_chain *chain,
-                             struct chain_names *names)
-{
-    const struct filter_chain *same =
-        map_find(names->hosts, pointer_key((const void *const *)&chain->hosts));
-    if (same) {
-        put_word(dump, "hosts_of_chain", same->name);
-        return;
-    }
-    map_put(names->hosts, pointer_key((const void *const *)&chain->hosts),
-            (void *)(uintptr_t)chain);
-    dump_hosts(dump, chain->hosts);
-}
-
-static const char *const client_auth_words[] = {
-    [TLS_CLIENT_NONE] = "none",
-    [TLS_CLIENT_OPTIONAL] = "optional",
-    [TLS_CLIENT_OPTIONAL_NO_CA] = "optional_no_ca",
-    [TLS_CLIENT_REQUIRED] = "required",
-};
-
-static void put_day(struct dump *dump, const char *key, int64_t seconds)
-{
-    struct tm tm;
-    time_t time = (time_t)seconds;
-    char text[32];
-    size_t len = gmtime_r(&time, &tm) ? strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm) : 0;
-    put_word(dump, key, (struct str){text, len});
-}
-
-static void dump_certificates(struct dump *dump, const struct filter_chain *chain)
-{
-    if (chain->n_certificates == 0)
-        return;
-    begin_list(dump, "certificates");
-    for (uint16_t i = 0; i < chain->n_certificates; i++) {
-        const struct certificate *certificate = &chain->certificates[i];
-        begin_item(dump, "certificate", "source", certificate->source);
-        put_text(dump, "subject", certificate->subject);
-        put_word(dump, "key", certificate->key_type);
-        if (certificate->not_after_s) {
-            put_day(dump, "not_before", certificate->not_before_s);
-            put_day(dump, "not_after", certificate->not_after_s);
-        }
-        end_item(dump);
-    }
-    end_list(dump);
-}
-
-static void dump_chain(struct dump *dump, const struct listener *listener,
-                       struct chain_names *names, uint32_t first)
-{
-    const struct filter_chain *chain = listener->sni_names[first]->chain;
-    begin_item(dump, "chain", "name", chain->name);
-    put_word_if(dump, "from", chain->origin);
-    dump_chain_names(dump, listener, names, first);
-    bool is_tcp = !chain->is_http && chain->tcp.n > 0;
-    put_flag_if(dump, "tls_passes_through", !chain->tls && is_tcp);
-    put_flag_if(dump, "closes", !chain->is_http && !is_tcp);
-    dump_certificates(dump, chain);
-    if (chain->client_auth != TLS_CLIENT_NONE)
-        put_word(dump, "client_certificate", str_of(client_auth_words[chain->client_auth]));
-    put_flag_if(dump, "strict_host", chain->is_strict);
-    put_flag_if(dump, "client_cert_to_upstream", chain->client_cert_forward == CLIENT_CERT_SET);
-    put_flag_if(dump, "ssl_client_headers", chain->passes_ingress_cert);
-    put_flag_if(dump, "ssl_client_cert_header", chain->client_cert_pem);
-    if (chain->is_http)
-        dump_chain_hosts(dump, chain, names);
-    else
-        dump_tcp_routes(dump, &chain->tcp);
-    end_item(dump);
-}
-
-// Chains stand in the order of their first names.
-static void dump_chains(struct dump *dump, const struct listener *listener)
-{
-    uint32_t n = listener->n_sni_names;
-    struct chain_names names = {
-        .first = map_create(), .next = malloc((n + 1) * sizeof(uint32_t)), .hosts = map_create()};
-    CHECK(names.next);
-    for (uint32_t i = n; i-- > 0;) {
-        struct str key = pointer_key((const void *const *)&listener->sni_names[i]->chain);
-        const struct vhost *const *after = map_find(names.first, key);
-        names.next[i] = after ? (uint32_t)(after - listener->sni_names) : UINT32_MAX;
-        map_put(names.first, key, (void *)(uintptr_t)&listener->sni_names[i]);
-    }
-    begin_list(dump, "chains");
-    for (uint32_t i = 0; i < n; i++) {
-        struct str key = pointer_key((const void *const *)&listener->sni_names[i]->chain);
-        if (map_find(names.first, key) == &listener->sni_names[i])
-            dump_chain(dump, listener, &names, i);
-    }
-    end_list(dump);
-    map_destroy(names.first);
-    map_destroy(names.hosts);
-    free(names.next);
-}
-
-static void dump_listener(struct dump *dump, const struct listener *listener)
-{
-    begin_item(dump, "listener", "name", listener->name);
-    put_number(dump, "port", listener->port);
-    put_word_if(dump, "from", listener->origin);
-    put_flag_if(dump, "accepts_proxy_protocol", listener->accepts_proxy);
-    switch (listener->kind) {
-    case LISTENER_HTTP:
-        dump_hosts(dump, &listener->hosts);
-        break;
-    case LISTENER_TCP:
-        dump_tcp_routes(dump, &listener->tcp);
-        break;
-    case LISTENER_OUTBOUND:
-    case LISTENER_INBOUND:
-        break;
-    case LISTENER_TLS:
-        dump_chains(dump, listener);
-        break;
-    }
-    end_item(dump);
 }
 
 static const char *const protocol_words[] = {
@@ -569,6 +243,39 @@ static const char *const protocol_words[] = {
     [CLUSTER_ALPN] = "alpn",
     [CLUSTER_AS_CLIENT] = "as_client",
 };
+
+static const char *const discovery_words[] = {
+    [CLUSTER_STATIC] = "static",
+    [CLUSTER_ORIGINAL_DST] = "original_destination",
+    [CLUSTER_DYNAMIC_DNS] = "dns",
+};
+
+static void dump_way_out(struct dump *dump, const struct cluster *cluster)
+{
+    if (cluster->discovery != CLUSTER_STATIC)
+        put_word(dump, "discovery", str_of(discovery_words[cluster->discovery]));
+    put_text_if(dump, "dns_name", cluster->dns_name);
+    put_number_if(dump, "dns_port", cluster->dns_port);
+    put_flag_if(dump, "external", cluster->is_external);
+    put_number_if(dump, "max_age_ms", cluster->max_age_ms);
+    put_number_if(dump, "keepalive_probes", cluster->keepalive.probes);
+    put_number_if(dump, "keepalive_time_s", cluster->keepalive.time_s);
+    put_number_if(dump, "keepalive_interval_s", cluster->keepalive.interval_s);
+}
+
+static void dump_endpoints(struct dump *dump, const struct cluster *cluster)
+{
+    begin_list(dump, "endpoints");
+    for (uint32_t i = 0; i < cluster->n_endpoints + cluster->n_retiring; i++) {
+        begin_item(dump, "endpoint", "address", cluster->endpoints[i].text);
+        if (i >= cluster->n_endpoints)
+            put_flag_if(dump, "retiring", true);
+        else if (cluster->has_weights)
+            put_number(dump, "weight", cluster->endpoints[i].weight);
+        end_item(dump);
+    }
+    end_list(dump);
+}
 
 static void dump_cluster(struct dump *dump, const struct cluster *cluster)
 {
@@ -584,14 +291,8 @@ static void dump_cluster(struct dump *dump, const struct cluster *cluster)
     put_number_if(dump, "idle_timeout_ms", cluster->idle_timeout_ms);
     put_number_if(dump, "requests_per_connection_max", cluster->requests_per_connection_max);
     put_number_if(dump, "concurrent_streams_max", cluster->concurrent_streams_max);
-    begin_list(dump, "endpoints");
-    for (uint32_t i = 0; i < cluster->n_endpoints; i++) {
-        begin_item(dump, "endpoint", "address", cluster->endpoints[i].text);
-        if (cluster->has_weights)
-            put_number(dump, "weight", cluster->endpoints[i].weight);
-        end_item(dump);
-    }
-    end_list(dump);
+    dump_way_out(dump, cluster);
+    dump_endpoints(dump, cluster);
     end_item(dump);
 }
 

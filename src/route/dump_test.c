@@ -74,6 +74,52 @@ static void add_tls_listener(struct snapshot_builder *builder, struct target *ta
                                       .origin = STR("vs.yaml:3:1 VirtualService a/db")});
 }
 
+static void add_outbound(struct snapshot_builder *builder, struct target *target)
+{
+    struct address bind = fixture_address("0.0.0.0:15001");
+    struct builder_listener *listener =
+        builder_listener(builder, LISTENER_OUTBOUND, &bind, 15001, STR("sidecar"));
+    builder_listener_be_transparent(listener);
+    struct target *pass = ARENA_NEW(builder_arena(builder), struct target);
+    *pass = (struct target){.cluster = add_cluster(builder, "PassthroughCluster"), .weight = 1};
+    builder_cluster(builder, STR("PassthroughCluster"), &(bool){false})->discovery =
+        CLUSTER_ORIGINAL_DST;
+    struct builder_captured *others = builder_captured(listener, 0);
+    builder_captured_add_tcp(
+        others, NULL, &(struct tcp_route){.n_targets = 1, .targets = pass, .total_weight = 1});
+    builder_add_route(builder_vhost(builder_captured_hosts(others), STR("*"), false),
+                      &(struct route){.action = ROUTE_RESPOND,
+                                      .status = 502,
+                                      .name = STR("block_all"),
+                                      .log_cluster = add_cluster(builder, "BlackHoleCluster")});
+    struct builder_captured *port = builder_captured(listener, 5432);
+    struct subnet subnet = {fixture_address("10.96.0.7:0"), 32};
+    enum capture_protocol old;
+    builder_captured_protocol(port, NULL, CAPTURE_HTTP, &old);
+    builder_captured_protocol(port, &subnet, CAPTURE_TCP, &old);
+    builder_captured_add_tcp(
+        port, &subnet, &(struct tcp_route){.n_targets = 1, .targets = target, .total_weight = 1});
+    struct builder_chain *chain =
+        builder_captured_chain(port, &(struct filter_chain){.name = STR("wiki")});
+    builder_chain_add_name(chain, STR("*.wikipedia.org"), false);
+    builder_chain_add_tcp_route(
+        chain, &(struct tcp_route){.n_targets = 1, .targets = target, .total_weight = 1});
+}
+
+// A cluster outside, with all that clusters inside have not.
+static void add_outside(struct snapshot_builder *builder)
+{
+    struct cluster *outside = add_cluster(builder, "outbound|443||example.com");
+    outside->discovery = CLUSTER_DYNAMIC_DNS;
+    outside->dns_name = STR("example.com");
+    outside->dns_port = 443;
+    outside->is_external = true;
+    outside->max_age_ms = 60000;
+    outside->keepalive = (struct tcp_keepalive){.probes = 3, .time_s = 60, .interval_s = 10};
+    struct address address = fixture_address("192.0.2.1:443");
+    builder_add_retiring(builder, outside, &address);
+}
+
 // One of everything that a snapshot can hold.
 static struct snapshot *make(struct registry *registry)
 {
@@ -98,6 +144,8 @@ static struct snapshot *make(struct registry *registry)
                                            STR("svc.yaml:2:1 Service default/a")),
                           &(struct tcp_route){.n_targets = 1, .targets = whole, .total_weight = 1});
     add_tls_listener(builder, whole);
+    add_outbound(builder, whole);
+    add_outside(builder);
 
     struct target *two = ARENA_ARRAY(arena, struct target, 2);
     two[0] = (struct target){
@@ -208,11 +256,55 @@ static const char expected[] = "listener http 0.0.0.0:80\n"
                                "  chain more\n"
                                "    sni more.org\n"
                                "    hosts_of_chain shop\n"
+                               "listener outbound 0.0.0.0:15001\n"
+                               "  port 15001\n"
+                               "  from sidecar\n"
+                               "  transparent\n"
+                               "  dialled other\n"
+                               "    protocol detect\n"
+                               "    tcp 0\n"
+                               "      -> PassthroughCluster\n"
+                               "    host *\n"
+                               "      route 0 path any\n"
+                               "        name block_all\n"
+                               "        respond 502\n"
+                               "        log_cluster BlackHoleCluster\n"
+                               "  dialled 5432\n"
+                               "    protocol http\n"
+                               "    tcp 0\n"
+                               "      -> PassthroughCluster\n"
+                               "    address 10.96.0.7/32\n"
+                               "      protocol tcp\n"
+                               "      tcp 0\n"
+                               "        -> outbound|80||a.default.svc.cluster.local\n"
+                               "    chain wiki\n"
+                               "      sni *.wikipedia.org\n"
+                               "      tls_passes_through\n"
+                               "      tcp 0\n"
+                               "        -> outbound|80||a.default.svc.cluster.local\n"
+                               "    hosts_of_port other\n"
                                "listener tcp 0.0.0.0:30007\n"
                                "  port 30007\n"
                                "  from svc.yaml:2:1 Service default/a\n"
                                "  tcp 0\n"
                                "    -> outbound|80||a.default.svc.cluster.local\n"
+                               "cluster BlackHoleCluster\n"
+                               "  balancer least-request\n"
+                               "cluster PassthroughCluster\n"
+                               "  balancer least-request\n"
+                               "  discovery original_destination\n"
+                               "cluster outbound|443||example.com\n"
+                               "  balancer least-request\n"
+                               "  discovery dns\n"
+                               "  dns_name \"example.com\"\n"
+                               "  dns_port 443\n"
+                               "  external\n"
+                               "  max_age_ms 60000\n"
+                               "  keepalive_probes 3\n"
+                               "  keepalive_time_s 60\n"
+                               "  keepalive_interval_s 10\n"
+                               "  endpoint 192.0.2.1:443\n"
+                               "    retiring\n"
                                "cluster outbound|80||a.default.svc.cluster.local\n"
                                "  balancer least-request\n"
                                "  endpoint [fd00::1]:8080\n"
@@ -288,7 +380,20 @@ static void test_the_json_says_the_same(void **state)
     check_scalar(route, "redirect", "308");
     check_scalar(route, "redirect_cuts_trailing_slash", "true");
     check_scalar(at(at(listener, "hosts", 0), "routes", 1), "body", "no\ncoffee");
-    const struct node *tcp = at(at(root, "listeners", 2), "tcp_routes", 0);
+    const struct node *captured = at(at(root, "listeners", 2), "captured", 1);
+    check_scalar(captured, "dialled", "5432");
+    check_scalar(captured, "protocol", "http");
+    check_scalar(captured, "hosts_of_port", "other");
+    check_scalar(at(captured, "addresses", 0), "address", "10.96.0.7/32");
+    check_scalar(at(captured, "addresses", 0), "protocol", "tcp");
+    check_scalar(at(captured, "chains", 0), "name", "wiki");
+    check_scalar(at(at(captured, "tcp_routes", 0), "targets", 0), "cluster", "PassthroughCluster");
+    check_scalar(at(root, "listeners", 2), "transparent", "true");
+    check_scalar(at(at(at(at(root, "listeners", 2), "captured", 0), "hosts", 0), "routes", 0),
+                 "log_cluster", "BlackHoleCluster");
+    check_scalar(at(root, "clusters", 2), "discovery", "dns");
+    check_scalar(at(at(root, "clusters", 2), "endpoints", 0), "retiring", "true");
+    const struct node *tcp = at(at(root, "listeners", 3), "tcp_routes", 0);
     check_scalar(tcp, "rank", "0");
     check_scalar(at(tcp, "targets", 0), "cluster", "outbound|80||a.default.svc.cluster.local");
     const struct node *chain = at(at(root, "listeners", 1), "chains", 0);
@@ -299,8 +404,8 @@ static void test_the_json_says_the_same(void **state)
     tcp = at(at(at(root, "listeners", 1), "chains", 1), "tcp_routes", 0);
     assert_true(str_is(at(tcp, "destinations", 1)->scalar, "fd00::/64"));
     check_scalar(at(at(root, "listeners", 1), "chains", 2), "hosts_of_chain", "shop");
-    check_scalar(at(at(root, "clusters", 1), "endpoints", 1), "weight", "3");
-    check_scalar(at(root, "clusters", 2), "missing", "true");
+    check_scalar(at(at(root, "clusters", 4), "endpoints", 1), "weight", "3");
+    check_scalar(at(root, "clusters", 5), "missing", "true");
     arena_destroy(arena);
     buf_fini(&text);
     snapshot_destroy(snapshot);

@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // builder_seal: from what was added in any order to the snapshot that workers read. Sorts, hands
 // out slots, lays out virtual hosts for the cache and builds the indexes. Control thread.
+#include "route/seal.h"
 #include "base/check.h"
 #include "base/clock.h"
-#include "route/builder_parts.h"
 #include "route/host_table.h"
 #include "route/path_index.h"
 #include "route/sort.h"
 #include <stdlib.h>
-
-struct identities { // by slot; heap until their number is known
-    uint64_t *items;
-    uint32_t n, cap;
-};
 
 static void set_identity(struct identities *identities, uint32_t slot, uint64_t identity)
 {
@@ -31,14 +26,6 @@ static void set_identity(struct identities *identities, uint32_t slot, uint64_t 
         identities->n = slot + 1;
 }
 
-struct seal {
-    struct snapshot_builder *builder;
-    struct registry *registry;
-    struct arena *arena;
-    struct snapshot *snapshot;
-    struct identities cluster_identities, endpoint_identities;
-};
-
 static char *align(char *at, size_t to)
 {
     return at + (-(uintptr_t)at & (to - 1));
@@ -51,7 +38,7 @@ static size_t align_size(size_t size, size_t to)
 
 // ---- clusters ----
 
-static int compare_addresses(const struct address *a, const struct address *b)
+int compare_addresses(const struct address *a, const struct address *b)
 {
     if (a->family != b->family)
         return a->family < b->family ? -1 : 1;
@@ -63,10 +50,13 @@ static int compare_added(const void *a, const void *b)
 {
     const struct added_endpoint *x = a, *y = b;
     int order = compare_addresses(&x->address, &y->address);
+    if (order == 0)
+        order = x->is_retiring - y->is_retiring;
     return order ? order : (x->order > y->order) - (x->order < y->order);
 }
 
-// Sorts by address and keeps the first of each that was added; returns their number.
+// Sorts by address and keeps the first of each that was added, a real one rather than one that
+// retires; returns their number.
 static uint32_t sort_endpoints(struct added_endpoint *added, uint32_t n)
 {
     if (n < 2)
@@ -114,9 +104,34 @@ static void seal_endpoint(struct seal *seal, struct cluster *cluster, struct end
     size_t len = address_format(&added->address, text);
     endpoint->text = arena_str(seal->arena, (struct str){text, len});
     set_identity(&seal->endpoint_identities, endpoint->slot, identity);
+    if (added->is_retiring)
+        return; // no balancer draws it
     cluster->total_weight += added->weight;
     cluster->endpoints_hash =
         (uint32_t)hash_seeded(address.ptr, address.len, cluster->endpoints_hash + added->weight);
+}
+
+// The real ones, then those that retire.
+static void seal_endpoints(struct seal *seal, struct cluster *cluster, struct endpoint *endpoints,
+                           const struct added_endpoint *added, uint32_t n)
+{
+    cluster->endpoints = endpoints;
+    cluster->n_endpoints = cluster->n_retiring = 0;
+    cluster->total_weight = 0;
+    cluster->has_weights = false;
+    cluster->endpoints_hash = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (added[i].is_retiring)
+            continue;
+        seal_endpoint(seal, cluster, &endpoints[cluster->n_endpoints++], &added[i]);
+        if (added[i].weight != endpoints[0].weight)
+            cluster->has_weights = true;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        if (added[i].is_retiring)
+            seal_endpoint(seal, cluster, &endpoints[cluster->n_endpoints + cluster->n_retiring++],
+                          &added[i]);
+    }
 }
 
 static void seal_cluster(struct seal *seal, struct cluster_cell *cell)
@@ -129,17 +144,9 @@ static void seal_cluster(struct seal *seal, struct cluster_cell *cell)
     struct added_endpoint *added = cell->added.items; // shares its room with near[]
     uint32_t n = sort_endpoints(added, cell->added.n);
     memset(cell->near, 0, sizeof(cell->near));
-    cluster->n_endpoints = n;
-    cluster->endpoints =
-        n <= NEAR_ENDPOINTS ? cell->near : ARENA_ARRAY(seal->arena, struct endpoint, n);
-    cluster->total_weight = 0;
-    cluster->has_weights = false;
-    cluster->endpoints_hash = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        seal_endpoint(seal, cluster, &cluster->endpoints[i], &added[i]);
-        if (added[i].weight != added[0].weight)
-            cluster->has_weights = true;
-    }
+    seal_endpoints(seal, cluster,
+                   n <= NEAR_ENDPOINTS ? cell->near : ARENA_ARRAY(seal->arena, struct endpoint, n),
+                   added, n);
 }
 
 static void seal_clusters(struct seal *seal)
@@ -163,8 +170,6 @@ static void seal_clusters(struct seal *seal)
 }
 
 // ---- virtual hosts ----
-
-static const struct filter_chain *seal_chain(struct seal *seal, struct builder_chain *from);
 
 // The order of things in a virtual host's run of memory, first to measure and then to fill it.
 // Everything that a request with one route looks at lies in a few neighbouring lines.
@@ -264,7 +269,7 @@ static struct named *sort_vhosts(struct seal *seal, struct builder_hosts *from, 
     return sorted;
 }
 
-static const struct http_hosts *seal_hosts(struct seal *seal, struct builder_hosts *from)
+const struct http_hosts *seal_hosts(struct seal *seal, struct builder_hosts *from)
 {
     if (from->sealed)
         return from->sealed;
@@ -291,90 +296,7 @@ static const struct http_hosts *seal_hosts(struct seal *seal, struct builder_hos
     return hosts;
 }
 
-// ---- TCP routes, chains, listeners ----
-
-static struct tcp_routes seal_tcp_routes(struct seal *seal, const struct added_tcp_routes *from)
-{
-    struct tcp_route *items = ARENA_ARRAY(seal->arena, struct tcp_route, from->n);
-    for (uint32_t i = 0; i < from->n; i++) {
-        struct tcp_route *route = &items[i];
-        *route = from->items[i];
-        route->name = arena_str(seal->arena, route->name);
-        route->origin = arena_str(seal->arena, route->origin);
-        route->destinations = arena_copy(seal->arena, route->destinations,
-                                         route->n_destinations * sizeof(*route->destinations));
-        route->targets =
-            arena_copy(seal->arena, route->targets, route->n_targets * sizeof(*route->targets));
-    }
-    return (struct tcp_routes){.items = items, .n = from->n};
-}
-
-static const struct filter_chain *seal_chain(struct seal *seal, struct builder_chain *from)
-{
-    if (from->sealed)
-        return from->sealed;
-    struct filter_chain *chain = arena_copy(seal->arena, &from->chain, sizeof(from->chain));
-    from->sealed = chain;
-    if (from->hosts)
-        chain->hosts = seal_hosts(seal, from->hosts);
-    else
-        chain->tcp = seal_tcp_routes(seal, &from->tcp);
-    return chain;
-}
-
-static int compare_listeners(const void *a, const void *b)
-{
-    const struct listener *x = &(*(struct builder_listener *const *)a)->listener;
-    const struct listener *y = &(*(struct builder_listener *const *)b)->listener;
-    int order = compare_addresses(&x->bind, &y->bind);
-    return order ? order : (x->port > y->port) - (x->port < y->port);
-}
-
-static void seal_listener(struct seal *seal, struct listener *listener,
-                          struct builder_listener *from)
-{
-    *listener = from->listener;
-    char bytes[ADDRESS_KEY_MAX];
-    struct str key = address_key(&listener->bind, listener->bind.port ? 0 : listener->port,
-                                 (uint8_t)listener->kind, bytes);
-    uint64_t identity;
-    listener->slot = registry_acquire_slot(seal->registry, SLOT_LISTENER, key, &identity);
-    const struct http_hosts *hosts = from->hosts ? seal_hosts(seal, from->hosts) : NULL;
-    switch (listener->kind) {
-    case LISTENER_HTTP:
-        listener->hosts = *hosts;
-        break;
-    case LISTENER_TCP:
-        listener->tcp = seal_tcp_routes(seal, &from->tcp);
-        break;
-    case LISTENER_OUTBOUND:
-    case LISTENER_INBOUND:
-        break;
-    case LISTENER_TLS:
-        listener->sni = hosts->table;
-        listener->sni_names = hosts->vhosts;
-        listener->n_sni_names = hosts->n_vhosts;
-        break;
-    }
-}
-
-static void seal_listeners(struct seal *seal)
-{
-    uint32_t n = (uint32_t)map_count(seal->builder->listeners), i = 0;
-    struct builder_listener **sorted =
-        ARENA_ARRAY(seal->builder->scratch, struct builder_listener *, n);
-    size_t cursor = 0;
-    struct str key;
-    void *value;
-    while (map_next(seal->builder->listeners, &cursor, &key, &value))
-        sorted[i++] = value;
-    qsort(sorted, n, sizeof(struct builder_listener *), compare_listeners);
-    struct listener *listeners = ARENA_ARRAY(seal->arena, struct listener, n);
-    for (i = 0; i < n; i++)
-        seal_listener(seal, &listeners[i], sorted[i]);
-    seal->snapshot->listeners = listeners;
-    seal->snapshot->n_listeners = n;
-}
+// ---- the whole ----
 
 static const uint64_t *keep_identities(struct arena *arena, struct identities *identities)
 {

@@ -5,8 +5,26 @@
 const char *listener_kind_word(enum listener_kind kind)
 {
     static const char *const words[] = {
-        [LISTENER_HTTP] = "http", [LISTENER_TCP] = "tcp", [LISTENER_TLS] = "https"};
+        [LISTENER_HTTP] = "http",         [LISTENER_TCP] = "tcp",         [LISTENER_TLS] = "https",
+        [LISTENER_OUTBOUND] = "outbound", [LISTENER_INBOUND] = "inbound",
+    };
     return words[kind];
+}
+
+const struct captured_port *listener_captured_port(const struct listener *listener, uint16_t port)
+{
+    const struct captured_port *ports = listener->captured;
+    uint32_t low = 0, high = listener->n_captured;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (ports[middle].port == port)
+            return &ports[middle];
+        if (ports[middle].port < port)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return &ports[0];
 }
 
 void snapshot_destroy(struct snapshot *snapshot)
@@ -20,7 +38,7 @@ void snapshot_destroy(struct snapshot *snapshot)
     for (uint32_t i = 0; i < snapshot->n_clusters; i++) {
         const struct cluster *cluster = snapshot->clusters[i];
         registry_release_slot(registry, SLOT_CLUSTER, cluster->slot);
-        for (uint32_t k = 0; k < cluster->n_endpoints; k++)
+        for (uint32_t k = 0; k < cluster->n_endpoints + cluster->n_retiring; k++)
             registry_release_slot(registry, SLOT_ENDPOINT, cluster->endpoints[k].slot);
     }
     const struct holds *holds = snapshot->released;

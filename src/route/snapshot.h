@@ -180,11 +180,12 @@ struct route {
     const struct rewrite *rewrite; // NULL: none
     struct str name;               // %ROUTE_NAME%; empty: unnamed
     struct header_ops request_ops, response_ops;
-    const struct redirect *redirect; // REDIRECT
-    uint16_t status;                 // RESPOND
-    struct str body;                 // RESPOND
-    uint64_t body_bytes_max;         // of the request; 0: no limit
-    struct str origin;               // "ingress.yaml:14:9 Ingress shop/web": for dump and explain
+    const struct redirect *redirect;   // REDIRECT
+    uint16_t status;                   // RESPOND
+    struct str body;                   // RESPOND
+    const struct cluster *log_cluster; // RESPOND: the cluster that the log names; NULL: none
+    uint64_t body_bytes_max;           // of the request; 0: no limit
+    struct str origin;                 // "ingress.yaml:14:9 Ingress shop/web": for dump and explain
 };
 
 struct path_index; // route/path_index.h
