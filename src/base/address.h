@@ -26,3 +26,17 @@ bool address_from_sockaddr(const struct sockaddr *sockaddr,
 bool address_equal(const struct address *a, const struct address *b);
 // Private, loopback, link-local and unique-local addresses: what Envoy calls internal.
 bool address_is_internal(const struct address *address);
+
+// What a name resolves to. The arrays are whose they were asked from, until its loop's next turn.
+struct name_addresses {
+    const struct address *items; // of the newest good answer: sorted, port 0
+    uint32_t n;
+    // Of answers before it, none of them in `items`: dropped so short a time ago that connections
+    // to them are still in use. Sorted.
+    const struct address *retiring;
+    uint32_t n_retiring;
+    // One of `items`: the one that the newest answer had first, for who uses one address at a time.
+    // Family 0: none.
+    struct address first;
+    bool is_pending; // no answer has come yet, not even a bad one
+};

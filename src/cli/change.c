@@ -10,10 +10,10 @@ enum {
     TRIM_AFTER_MS = 2000, // of quiet
 };
 
-static const struct address *look_up(void *arg, struct str name, uint32_t *ret_n)
+static void look_up(void *arg, struct str name, bool by_first, struct name_addresses *ret)
 {
     struct runtime *runtime = arg;
-    return resolver_addresses(runtime->resolver, name, ret_n);
+    resolver_addresses(runtime->resolver, name, by_first, ret);
 }
 
 struct logged {

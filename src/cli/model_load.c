@@ -2,12 +2,12 @@
 #include "cli/model_load.h"
 
 // Nothing is resolved here, so that the result depends on the manifests alone.
-static const struct address *no_addresses(void *arg, struct str name, uint32_t *ret_n)
+static void no_addresses(void *arg, struct str name, bool by_first, struct name_addresses *ret)
 {
     (void)arg;
     (void)name;
-    *ret_n = 0;
-    return NULL;
+    (void)by_first;
+    *ret = (struct name_addresses){.is_pending = true};
 }
 
 void model_load(struct model *model, const struct options *options)

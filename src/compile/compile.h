@@ -46,10 +46,11 @@ struct compile_options {
     struct str hsts; // strict-transport-security of Ingress over HTTPS; empty: none
 };
 
-// Addresses of a name outside the cluster (Service type ExternalName). The resolver keeps them up
-// to date and asks for a new compile when they change; unknown so far: *ret_n = 0.
+// Addresses of a name outside the cluster (Service type ExternalName, ServiceEntry). The resolver
+// keeps them up to date and asks for a new compile when they change; unknown so far: ret->n = 0.
+// A change of `first` alone (servers rotate their answers) counts for who asks `by_first`.
 struct name_lookup {
-    const struct address *(*addresses)(void *arg, struct str name, uint32_t *ret_n);
+    void (*addresses)(void *arg, struct str name, bool by_first, struct name_addresses *ret);
     void *arg;
 };
 

@@ -316,11 +316,11 @@ static void gather_external(struct gathering *g, struct str name)
         add_address(g, name, port);
         return;
     }
-    uint32_t n = 0;
-    const struct address *addresses =
-        g->c->names ? g->c->names->addresses(g->c->names->arg, name, &n) : NULL;
-    for (uint32_t i = 0; i < n; i++) {
-        address = addresses[i];
+    struct name_addresses known = {0};
+    if (g->c->names)
+        g->c->names->addresses(g->c->names->arg, name, false, &known);
+    for (uint32_t i = 0; i < known.n; i++) {
+        address = known.items[i];
         address.port = port;
         builder_add_endpoint(g->c->builder, g->cluster, &address, 1);
     }

@@ -120,14 +120,14 @@ static void test_a_selector_finds_pods_where_there_is_no_slice(void **state)
            "10.0.0.1:80 10.0.0.2:80 10.0.0.3:80");
 }
 
-static const struct address *addresses_of(void *arg, struct str name, uint32_t *ret_n)
+static void addresses_of(void *arg, struct str name, bool by_first, struct name_addresses *ret)
 {
     static struct address addresses[2];
     assert_true(str_is(name, "backend.example.com"));
+    assert_false(by_first);
     assert_true(address_parse_ip(STR("192.0.2.1"), &addresses[0]));
     assert_true(address_parse_ip(STR("2001:db8::1"), &addresses[1]));
-    *ret_n = *(const uint32_t *)arg;
-    return addresses;
+    *ret = (struct name_addresses){.items = addresses, .n = *(const uint32_t *)arg};
 }
 
 static void test_an_external_name_is_looked_up(void **state)

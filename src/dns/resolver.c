@@ -42,9 +42,12 @@ struct name {
     uint32_t n_addresses;
     struct timer refresh;
     int64_t retry_ms;
-    bool is_wanted;    // looked up since the last sweep
-    bool is_asked;     // a query is under way, which holds this
-    bool is_forgotten; // swept meanwhile: the answer frees it
+    struct address first; // of the newest answer, as the server ordered it
+    bool is_answered;     // well or badly
+    bool is_wanted;       // looked up since the last sweep
+    bool is_by_first;     // ... for its first address
+    bool is_asked;        // a query is under way, which holds this
+    bool is_forgotten;    // swept meanwhile: the answer frees it
     char text[];
 };
 
@@ -159,6 +162,10 @@ static int64_t take_answer(struct name *name, const struct ares_addrinfo *answer
         if ((int64_t)at->ai_ttl * 1000 < ttl_ms)
             ttl_ms = (int64_t)at->ai_ttl * 1000;
     }
+    if (n > 0 && !address_equal(&name->first, &addresses[0])) {
+        name->first = addresses[0];
+        name->resolver->is_changed |= name->is_by_first;
+    }
     qsort(addresses, n, sizeof(*addresses), compare_addresses);
     n = drop_repeats(addresses, n);
 
@@ -191,6 +198,7 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
         free_name(name);
     } else if (!resolver->is_ending) {
         int64_t wait_ms;
+        name->is_answered = true;
         if (status == ARES_SUCCESS && answer && answer->nodes) {
             wait_ms = take_answer(name, answer);
             name->retry_ms = RETRY_MIN_MS;
@@ -298,6 +306,8 @@ static struct name *add_name(struct resolver *resolver, struct str text)
         CHECK(name->addresses != NULL);
         name->addresses[0] = literal;
         name->n_addresses = 1;
+        name->first = literal;
+        name->is_answered = true;
         return name; // and is never asked for
     }
     // An answer that comes at once (/etc/hosts) is for this very caller: no change to tell.
@@ -307,18 +317,21 @@ static struct name *add_name(struct resolver *resolver, struct str text)
     return name;
 }
 
-const struct address *resolver_addresses(struct resolver *resolver, struct str name,
-                                         uint32_t *ret_n)
+void resolver_addresses(struct resolver *resolver, struct str name, bool by_first,
+                        struct name_addresses *ret)
 {
-    *ret_n = 0;
+    *ret = (struct name_addresses){0};
     if (name.len == 0 || memchr(name.ptr, '\0', name.len))
-        return NULL;
+        return;
     struct name *entry = map_find(resolver->names, name);
     if (!entry)
         entry = add_name(resolver, name);
     entry->is_wanted = true;
-    *ret_n = entry->n_addresses;
-    return entry->addresses;
+    entry->is_by_first |= by_first;
+    *ret = (struct name_addresses){.items = entry->addresses,
+                                   .n = entry->n_addresses,
+                                   .first = entry->first,
+                                   .is_pending = !entry->is_answered};
 }
 
 void resolver_sweep(struct resolver *resolver)

@@ -14,8 +14,9 @@ struct resolver;
 struct resolver *resolver_create(struct loop *loop, const char *servers,
                                  void (*on_change)(void *arg), void *arg);
 void resolver_destroy(struct resolver *resolver);
-// Known addresses (port 0), sorted; n = 0: not known (yet). Valid until the loop's next turn.
-const struct address *resolver_addresses(struct resolver *resolver, struct str name,
-                                         uint32_t *ret_n);
+// What is known of a name, valid until the loop's next turn. A change of `first` alone is a change
+// to tell when the name was looked up `by_first` since the last sweep but one.
+void resolver_addresses(struct resolver *resolver, struct str name, bool by_first,
+                        struct name_addresses *ret);
 // Names not looked up since the last call of this are forgotten (call after a compile).
 void resolver_sweep(struct resolver *resolver);
