@@ -26,6 +26,7 @@
     X(DANGLING_PORT,     "dangling-port",     DIAG_ERROR,   "A route names a port that its Service does not have; its requests are answered 503.") \
     X(NO_ENDPOINTS,      "no-endpoints",      DIAG_NOTE,    "A routed Service has no EndpointSlice, no Endpoints and no Pod; its requests are answered 503.") \
     X(ENDPOINT_ADDRESS,  "endpoint-address",  DIAG_WARNING, "The endpoints of a slice are names, not IP addresses; they get no requests.") \
+    X(ENDPOINT_UNIX,     "endpoint-unix",     DIAG_ERROR,   "An endpoint of a ServiceEntry, or a WorkloadEntry, is a Unix domain socket, which is not served; it is left out.") \
     X(EXTERNAL_LOOP,     "external-loop",     DIAG_ERROR,   "A Service of type ExternalName leads back to itself; its requests are answered 503.") \
     X(UPSTREAM_PROTOCOL, "upstream-protocol", DIAG_WARNING, "The backend's port speaks another protocol than the route does, or one that is not served (FastCGI: its requests are answered 502).") \
     X(UPSTREAM_TLS,      "upstream-tls",      DIAG_ERROR,   "TLS to the endpoints cannot be had as it is asked for: a Secret or file is missing or wrong, or the mode is not served; requests are answered 502, connections closed.") \

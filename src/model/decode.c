@@ -33,6 +33,8 @@ static const struct {
     [KIND_GATEWAY] = {&gateway_table, dns_subdomain_mistake},
     [KIND_VIRTUAL_SERVICE] = {&virtual_service_table, dns_subdomain_mistake},
     [KIND_DESTINATION_RULE] = {&destination_rule_table, dns_subdomain_mistake},
+    [KIND_SERVICE_ENTRY] = {&service_entry_table, dns_subdomain_mistake},
+    [KIND_WORKLOAD_ENTRY] = {&workload_entry_table, dns_subdomain_mistake},
 };
 
 // The first of a kind is the one to recommend.
@@ -57,6 +59,12 @@ static const struct {
     {KIND_DESTINATION_RULE, "networking.istio.io/v1"},
     {KIND_DESTINATION_RULE, "networking.istio.io/v1beta1"},
     {KIND_DESTINATION_RULE, "networking.istio.io/v1alpha3"},
+    {KIND_SERVICE_ENTRY, "networking.istio.io/v1"},
+    {KIND_SERVICE_ENTRY, "networking.istio.io/v1beta1"},
+    {KIND_SERVICE_ENTRY, "networking.istio.io/v1alpha3"},
+    {KIND_WORKLOAD_ENTRY, "networking.istio.io/v1"},
+    {KIND_WORKLOAD_ENTRY, "networking.istio.io/v1beta1"},
+    {KIND_WORKLOAD_ENTRY, "networking.istio.io/v1alpha3"},
 };
 
 struct decoder {

@@ -1,33 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/istio.h"
 #include "model/names.h"
-#include "model/rows.h"
+#include "model/workload.h"
 #include <stdio.h>
 
 // --- servers[].port ----------------------------------------------------------------------------
 
-static const struct word protocol_words[] = {
+const struct word port_protocol_words[] = {
     {"HTTP", GATEWAY_HTTP},         {"HTTP2", GATEWAY_HTTP2}, {"GRPC", GATEWAY_GRPC},
     {"GRPC-WEB", GATEWAY_GRPC_WEB}, {"HTTPS", GATEWAY_HTTPS}, {"TLS", GATEWAY_TLS},
     {"TCP", GATEWAY_TCP},           {"MONGO", GATEWAY_MONGO}, {NULL, 0},
 };
 
+bool find_port_protocol(struct str text, enum gateway_protocol *ret, struct str *ret_nearest)
+{
+    struct str names[sizeof(port_protocol_words) / sizeof(port_protocol_words[0])];
+    size_t n = 0;
+    for (; port_protocol_words[n].word; n++) {
+        names[n] = str_of(port_protocol_words[n].word);
+        if (str_equal_nocase(names[n], text)) {
+            *ret = (enum gateway_protocol)port_protocol_words[n].value;
+            return true;
+        }
+    }
+    *ret_nearest = diag_nearest(text, names, n);
+    return false;
+}
+
 static void read_protocol(struct reader *reader, const struct field *field, const struct node *node,
                           void *value)
 {
     struct gateway_server *server = value;
-    if (!read_text(reader, NULL, node, &server->protocol_text))
+    struct str nearest;
+    if (!read_text(reader, NULL, node, &server->protocol_text) ||
+        find_port_protocol(node->scalar, &server->protocol, &nearest))
         return;
-    struct str names[sizeof(protocol_words) / sizeof(protocol_words[0])];
-    size_t n = 0;
-    for (; protocol_words[n].word; n++) {
-        names[n] = str_of(protocol_words[n].word);
-        if (str_equal_nocase(names[n], node->scalar)) {
-            server->protocol = (enum gateway_protocol)protocol_words[n].value;
-            return;
-        }
-    }
-    struct str nearest = diag_nearest(node->scalar, names, n);
     char hint[64];
     snprintf(hint, sizeof(hint), "did you mean \"%.*s\"?", STR_ARG(nearest));
     report(reader, DIAG_FIELD_VALUE, node->line, node->col, nearest.len ? hint : NULL,
@@ -53,7 +59,7 @@ static const struct field port_fields[] = {
     {.key = "protocol",
      .type = FIELD_CUSTOM,
      .flags = FIELD_REQUIRED,
-     .words = protocol_words,
+     .words = port_protocol_words,
      .read = read_protocol,
      .required = "invalid protocol: must be set",
      .doc =

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// networking.istio.io {v1,v1beta1,v1alpha3}: Gateway, VirtualService, DestinationRule, as far as
-// they are served. The field tables in gateway.c, virtual_service.c, destination_rule.c say what
-// each field means.
+// networking.istio.io {v1,v1beta1,v1alpha3}: Gateway, VirtualService, DestinationRule, ServiceEntry,
+// WorkloadEntry, as far as they are served. The field tables in gateway.c, virtual_service.c,
+// destination_rule.c, service_entry.c, workload_entry.c say what each field means.
 #pragma once
 #include "model/object.h"
 
@@ -203,4 +203,41 @@ struct destination_rule {
     // gets no requests rather than plain text.
     bool is_broken;
     uint32_t tls_line, tls_col; // of the first `tls` in it
+};
+
+enum entry_location { ENTRY_EXTERNAL, ENTRY_INTERNAL };
+enum entry_resolution {
+    RESOLUTION_NONE, RESOLUTION_STATIC, RESOLUTION_DNS, RESOLUTION_DNS_ROUND_ROBIN,
+    RESOLUTION_DYNAMIC_DNS
+};
+struct workload_port { // one of a workload's `ports`: the name of a port, and its number there
+    struct text name;
+    struct number number;
+};
+struct workload { // a WorkloadEntry, or one of a ServiceEntry's endpoints
+    struct text address; // an IP address or a name
+    struct workload_port *ports;
+    uint32_t n_ports;
+    struct text_map labels;
+    struct number weight;
+    uint32_t line, col;
+};
+struct service_entry_port {
+    struct number port, target_port;
+    struct text name, protocol_text; // the protocol's ptr NULL: none, it is looked at
+    enum gateway_protocol protocol;
+    uint32_t line, col;
+};
+struct service_entry {
+    struct texts hosts, addresses;
+    struct service_entry_port *ports;
+    uint32_t n_ports;
+    enum entry_location location;
+    enum entry_resolution resolution;
+    struct workload *endpoints;
+    uint32_t n_endpoints;
+    bool has_endpoints; // some were given, be they all broken: the host itself is not resolved
+    bool has_selector;
+    struct text_map selector; // empty: all of the namespace
+    struct texts export_to, subject_alt_names;
 };

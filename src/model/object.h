@@ -20,7 +20,9 @@
     X(INGRESS_CLASS, "IngressClass", "networking.k8s.io", true) \
     X(GATEWAY, "Gateway", "networking.istio.io", false) \
     X(VIRTUAL_SERVICE, "VirtualService", "networking.istio.io", false) \
-    X(DESTINATION_RULE, "DestinationRule", "networking.istio.io", false)
+    X(DESTINATION_RULE, "DestinationRule", "networking.istio.io", false) \
+    X(SERVICE_ENTRY, "ServiceEntry", "networking.istio.io", false) \
+    X(WORKLOAD_ENTRY, "WorkloadEntry", "networking.istio.io", false)
 // clang-format on
 
 enum kind {
@@ -102,6 +104,8 @@ struct object {
         struct gateway *gateway;
         struct virtual_service *virtual_service;
         struct destination_rule *destination_rule;
+        struct service_entry *service_entry;
+        struct workload *workload_entry;
     };
     struct arena *arena;
 };
