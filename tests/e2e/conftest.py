@@ -6,6 +6,7 @@ import pytest
 from harness.certificates import Authority
 from harness.client import Client
 from harness.gateway import Gateway, free_port
+from harness.netns import Network, why_not
 from harness.patience import wait_until
 from harness.upstream import Upstream, echo
 
@@ -82,6 +83,16 @@ def shared(tmp_path_factory):
         one.__exit__(None, None, None)
     for one in upstreams:
         assert not one.failures, one.failures
+
+
+@pytest.fixture
+def network(tmp_path):
+    """Namespaces app, gateway and outside; name it before the fixtures that run in them."""
+    reason = why_not()
+    if reason:
+        pytest.skip(f"network namespaces: {reason}")
+    with Network(tmp_path, app="10.244.1.5", gateway="10.244.2.15", outside="203.0.113.10") as made:
+        yield made
 
 
 @pytest.hookimpl(hookwrapper=True)

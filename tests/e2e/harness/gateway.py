@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The real binary on a folder of YAML, and what must hold of it after every test."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -83,12 +84,15 @@ class Gateway:
 
     Every port a manifest names is opened on a port that the kernel picks; `port` is the first HTTP
     listener's, `tls_port` the first TLS listener's, `tcp_ports` those of TCP and NodePorts.
+    `netns`: the Namespace it lives in; there manifests may have the ports that they name (ports=()).
     """
 
-    def __init__(self, folder, *args, ports=(80,), workers=2, env=None, access_log="-"):
+    def __init__(self, folder, *args, ports=(80,), workers=2, env=None, access_log="-",
+                 bind="127.0.0.1", netns=None):
         self.folder = pathlib.Path(folder)
         self.workers = workers
-        self.args = ["--bind", "127.0.0.1", "--workers", str(workers), "--admin", "127.0.0.1:0"]
+        self.netns = netns
+        self.args = ["--bind", bind, "--workers", str(workers), "--admin", "127.0.0.1:0"]
         for port in ports:
             self.args += ["--port-map", f"{port}=0"]
         if access_log is not None:
@@ -109,10 +113,11 @@ class Gateway:
         env.setdefault("TSAN_OPTIONS", "halt_on_error=0")
         env.update(self.env)
         argv = ["setpriv", "--pdeathsig", "KILL", binary(), "run", "-f", str(self.folder)]
-        self.process = subprocess.Popen(
-            argv + self.args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, env=env,
-        )
+        with self.within():
+            self.process = subprocess.Popen(
+                argv + self.args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE, env=env,
+            )
         self.log = Lines(self.process.stderr)
         self.access_log = Lines(self.process.stdout)
         if until_ready:
@@ -121,6 +126,9 @@ class Gateway:
             self.descriptors_at_rest = self.descriptors()
             self.pipes_at_rest = self.pipes()
         return self
+
+    def within(self):
+        return self.netns or contextlib.nullcontext()
 
     def read_ports(self, text):
         listeners = re.findall(r"(\w+) ([\d.]+|\[[0-9a-f:]+\]):(\d+)", text)
@@ -219,7 +227,8 @@ class Gateway:
     # -- what it tells --
 
     def admin(self, path):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}{path}", timeout=30) as answer:
+        url = f"http://127.0.0.1:{self.admin_port}{path}"
+        with self.within(), urllib.request.urlopen(url, timeout=30) as answer:
             return answer.read().decode()
 
     def metrics(self):
@@ -256,14 +265,17 @@ class Gateway:
     # -- asking it --
 
     def client(self, port=None, **options):
-        return Client(port or self.port, **options)
+        with self.within():
+            return Client(port or self.port, **options)
 
     def tls_client(self, context, sni="test.example", **options):
-        return Client(self.tls_port, tls=context, sni=sni, **options)
+        with self.within():
+            return Client(self.tls_port, tls=context, sni=sni, **options)
 
     def h2_client(self, context=None, port=None, **options):
         """Over TLS with a context (of ALPN h2), else with prior knowledge."""
-        return Client2(port or (self.tls_port if context else self.port), tls=context, **options)
+        with self.within():
+            return Client2(port or (self.tls_port if context else self.port), tls=context, **options)
 
     def get(self, target="/", host="test.example", **options):
         with self.client() as client:
