@@ -14,6 +14,8 @@
     X(TLS_HANDSHAKES, "sluicegate_downstream_tls_handshakes_total", "counter", "TLS handshakes completed with clients.") \
     X(TLS_HANDSHAKES_RESUMED, "sluicegate_downstream_tls_handshakes_resumed_total", "counter", "Those of them that resumed a session.") \
     X(TLS_HANDSHAKE_FAILURES, "sluicegate_downstream_tls_handshake_failures_total", "counter", "TLS handshakes with clients that failed or were not completed in time.") \
+    X(NOT_CAPTURED, "sluicegate_downstream_not_captured_total", "counter", "Connections that came to a sidecar's listener and were dialled there, not captured: closed.") \
+    X(CAPTURE_SILENT, "sluicegate_downstream_capture_silent_total", "counter", "Captured connections that were taken for TCP because their client kept still.") \
     X(REQUESTS, "sluicegate_downstream_requests_total", "counter", "Requests begun.") \
     X(REQUESTS_ACTIVE, "sluicegate_requests_active", "gauge", "Requests in flight.") \
     X(H2_CONNECTIONS, "sluicegate_downstream_http2_connections_total", "counter", "Connections from clients that spoke HTTP/2.") \

@@ -229,7 +229,8 @@ void downstream_drain(struct downstream *down)
         return;
     }
     down->close_after = true;
-    if (down->state != DOWN_IDLE || sock_has_unread(&down->sock))
+    if (!downstream_is_silent(down) &&
+        (down->state != DOWN_IDLE || sock_has_unread(&down->sock)))
         return; // a request is here: it is answered
     int64_t age_ms = (down->worker->loop.now_ns - down->accepted_ns) / 1000000;
     if (down->n_requests == 0 && age_ms < DRAIN_GRACE_MS)
@@ -529,6 +530,8 @@ void downstream_accept(struct worker *worker, const struct listener *listener, i
     int error = loop_add(&worker->loop, &down->sock.watch, events_watched);
     if (error < 0) {
         downstream_close(down);
+    } else if (listener_is_captured(listener)) {
+        downstream_begin_captured(down, listener);
     } else if (listener->accepts_proxy || listener->kind == LISTENER_TLS) {
         down->state = DOWN_GREETING;
         arm(down, proxy_get_options(worker->proxy)->greeting_timeout_ms);

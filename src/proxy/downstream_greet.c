@@ -2,20 +2,13 @@
 // What comes before HTTP or TCP on a client's connection: a PROXY header, the ClientHello, whose
 // name chooses a filter chain, and the handshake. One deadline for all of it, set where the
 // connection is accepted; each part has its limit.
+#include "proxy/greeting.h"
 #include "proxy/proxy_protocol.h"
-#include "proxy/stream.h"
-#include "tls/client_hello.h"
 #include <stdlib.h>
-
-enum greeting_step { GREET_PROXY, GREET_HELLO, GREET_HANDSHAKE };
-struct greeting {
-    enum greeting_step step;
-    bool is_tls; // goes on with a ClientHello
-};
 
 // ---- what becomes of a connection that is not greeted ----
 
-static void refuse(struct downstream *down, const struct refusal *refusal)
+void greeting_refuse(struct downstream *down, const struct refusal *refusal)
 {
     stream_log_refused(down, refusal);
     downstream_close(down);
@@ -24,19 +17,19 @@ static void refuse(struct downstream *down, const struct refusal *refusal)
 static void refuse_malformed(struct downstream *down, struct str details)
 {
     WORKER_COUNT(down->worker, PROTOCOL_ERRORS, 1);
-    refuse(down, &(struct refusal){.flags = FLAG_BIT(DPE), .details = details});
+    greeting_refuse(down, &(struct refusal){.flags = FLAG_BIT(DPE), .details = details});
 }
 
-static void refuse_unserved(struct downstream *down)
+void greeting_refuse_unserved(struct downstream *down)
 {
-    refuse(down,
-           &(struct refusal){.flags = FLAG_BIT(NR), .details = STR("filter_chain_not_found")});
+    greeting_refuse(
+        down, &(struct refusal){.flags = FLAG_BIT(NR), .details = STR("filter_chain_not_found")});
 }
 
 static void refuse_handshake(struct downstream *down, struct str failure, struct str termination)
 {
     WORKER_COUNT(down->worker, TLS_HANDSHAKE_FAILURES, 1);
-    refuse(down, &(struct refusal){.failure = failure, .termination = termination});
+    greeting_refuse(down, &(struct refusal){.failure = failure, .termination = termination});
 }
 
 // Load balancers look whether the port is open: who leaves without a word is not worth a line.
@@ -45,7 +38,7 @@ static bool has_said_nothing(const struct downstream *down)
     return down->greeting->step != GREET_HANDSHAKE && down->rx_off == down->rx_end;
 }
 
-static void leave_early(struct downstream *down)
+void greeting_left(struct downstream *down)
 {
     if (has_said_nothing(down))
         downstream_close(down);
@@ -58,6 +51,8 @@ static void leave_early(struct downstream *down)
 void downstream_on_greeting_timeout(struct downstream *down)
 {
     static const struct str reason = {"transport_socket_timeout", 24};
+    if (down->greeting->step == GREET_LOOK && downstream_on_look_timeout(down))
+        return;
     if (has_said_nothing(down))
         downstream_close(down);
     else if (down->greeting->step == GREET_PROXY)
@@ -104,36 +99,33 @@ const struct filter_chain *downstream_chain(struct downstream *down)
 
 // ---- the steps; true: go on ----
 
-// 1: bytes came; 0: wait, or the connection is gone.
-static bool read_more(struct downstream *down)
+ssize_t greeting_read(struct downstream *down)
 {
     if (!down->sock.readable)
-        return false;
-    if (!downstream_make_room(down)) { // cannot be: both limits are below the buffer's size
-        downstream_close(down);
-        return false;
-    }
+        return -EAGAIN;
+    if (!downstream_make_room(down)) // cannot be: all limits are below the buffer's size
+        return -ENOBUFS;
     ssize_t n = sock_recv(&down->sock, down->rx + down->rx_end, down->rx_cap - down->rx_end);
-    if (n == -EAGAIN)
-        return false;
-    if (n <= 0) {
-        leave_early(down);
-        return false;
+    if (n > 0) {
+        WORKER_COUNT(down->worker, DOWNSTREAM_BYTES_RECEIVED, n);
+        down->rx_end += (uint32_t)n;
     }
-    WORKER_COUNT(down->worker, DOWNSTREAM_BYTES_RECEIVED, n);
-    down->rx_end += (uint32_t)n;
-    return true;
+    return n;
 }
 
-static struct str unread(const struct downstream *down)
+// True: bytes came; false: wait, or the connection is gone.
+static bool read_more(struct downstream *down)
 {
-    return (struct str){down->rx + down->rx_off, down->rx_end - down->rx_off};
+    ssize_t n = greeting_read(down);
+    if (n <= 0 && n != -EAGAIN)
+        greeting_left(down);
+    return n > 0;
 }
 
 static bool step_proxy(struct downstream *down)
 {
     struct proxy_header header;
-    switch (proxy_header_read(&header, unread(down))) {
+    switch (proxy_header_read(&header, greeting_unread(down))) {
     case PROXY_HEADER_MORE:
         return read_more(down);
     case PROXY_HEADER_BAD:
@@ -154,15 +146,15 @@ static bool step_proxy(struct downstream *down)
     const struct listener *listener = worker_listener(down->worker, down->listener_slot);
     downstream_drop_greeting(down);
     if (!listener)
-        refuse_unserved(down);
+        greeting_refuse_unserved(down);
     else if (listener->kind == LISTENER_TCP)
-        downstream_begin_tcp(down, listener, &listener->tcp, unread(down));
+        downstream_begin_tcp(down, listener, &listener->tcp, greeting_unread(down));
     else
         downstream_begin_http(down);
     return false;
 }
 
-static void keep_name(struct downstream *down, const struct client_hello *hello)
+void greeting_keep_name(struct downstream *down, const struct client_hello *hello)
 {
     if (hello->name_len == 0)
         return;
@@ -175,7 +167,7 @@ static void keep_name(struct downstream *down, const struct client_hello *hello)
 static bool step_hello(struct downstream *down)
 {
     struct client_hello hello;
-    enum client_hello_status status = client_hello_read(&hello, unread(down));
+    enum client_hello_status status = client_hello_read(&hello, greeting_unread(down));
     if (status == CLIENT_HELLO_MORE)
         return read_more(down);
     if (status != CLIENT_HELLO_DONE) {
@@ -183,21 +175,21 @@ static bool step_hello(struct downstream *down)
                                                             : STR("client_hello_malformed"));
         return false;
     }
-    keep_name(down, &hello);
+    greeting_keep_name(down, &hello);
     const struct filter_chain *chain = find_chain(down);
     if (!chain) {
-        refuse_unserved(down);
+        greeting_refuse_unserved(down);
         return false;
     }
     if (chain->tls) {
-        sock_accept_tls(&down->sock, chain->tls, unread(down));
+        sock_accept_tls(&down->sock, chain->tls, greeting_unread(down));
         downstream_drop_rx(down);
         down->greeting->step = GREET_HANDSHAKE;
         return true;
     }
     const struct listener *listener = worker_listener(down->worker, down->listener_slot);
     downstream_drop_greeting(down);
-    downstream_begin_tcp(down, listener, &chain->tcp, unread(down));
+    downstream_begin_tcp(down, listener, &chain->tcp, greeting_unread(down));
     return false;
 }
 
@@ -206,7 +198,7 @@ static void begin_decrypted(struct downstream *down)
     const struct filter_chain *chain = downstream_chain(down); // found anew: as it is served now
     downstream_drop_greeting(down);
     if (!chain)
-        refuse_unserved(down);
+        greeting_refuse_unserved(down);
     else if (chain->is_http)
         downstream_begin_http(down);
     else
@@ -220,10 +212,10 @@ static bool step_handshake(struct downstream *down)
     switch (sock_handshake(&down->sock)) {
     case TLS_AGAIN:
         if (down->sock.failed)
-            leave_early(down);
+            greeting_left(down);
         return false;
     case TLS_CLOSED:
-        leave_early(down);
+        greeting_left(down);
         return false;
     case TLS_FAILED:
         refuse_handshake(down, tls_failure(conn), STR_NONE);
@@ -240,21 +232,31 @@ static bool step_handshake(struct downstream *down)
 
 // ---- the doors ----
 
-void downstream_greet(struct downstream *down, const struct listener *listener)
+void greeting_begin(struct downstream *down, const struct greeting *from)
 {
     struct greeting *greeting = malloc(sizeof *greeting);
     CHECK(greeting != NULL);
-    *greeting = (struct greeting){.step = listener->accepts_proxy ? GREET_PROXY : GREET_HELLO,
-                                  .is_tls = listener->kind == LISTENER_TLS};
+    *greeting = *from;
     down->greeting = greeting;
+}
+
+void downstream_greet(struct downstream *down, const struct listener *listener)
+{
+    greeting_begin(down,
+                   &(struct greeting){.step = listener->accepts_proxy ? GREET_PROXY : GREET_HELLO,
+                                      .is_tls = listener->kind == LISTENER_TLS});
 }
 
 void downstream_on_greeting(struct downstream *down)
 {
     static bool (*const steps[])(struct downstream *) = {
-        [GREET_PROXY] = step_proxy, [GREET_HELLO] = step_hello, [GREET_HANDSHAKE] = step_handshake};
+        [GREET_PROXY] = step_proxy,
+        [GREET_HELLO] = step_hello,
+        [GREET_HANDSHAKE] = step_handshake,
+        [GREET_LOOK] = downstream_step_look,
+    };
     if (down->sock.failed) {
-        leave_early(down);
+        greeting_left(down);
         return;
     }
     while (steps[down->greeting->step](down)) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/first_bytes.h"
 
-enum { TLS_RECORD_HANDSHAKE = 22, METHOD_BYTES_MAX = 24 };
+enum { METHOD_BYTES_MAX = 24 };
 
 static enum first_bytes look_for_tls(struct str bytes, struct client_hello *hello)
 {
@@ -76,7 +76,7 @@ enum first_bytes first_bytes_look(struct str bytes, struct client_hello *hello)
     *hello = (struct client_hello){.name_len = 0};
     if (bytes.len == 0)
         return FIRST_BYTES_MORE;
-    if (bytes.ptr[0] == TLS_RECORD_HANDSHAKE)
+    if (first_bytes_are_of_tls(bytes))
         return look_for_tls(bytes, hello);
     return look_for_http(bytes);
 }

@@ -16,3 +16,8 @@ enum { FIRST_BYTES_HTTP_MAX = 40 };
 // Looks at all bytes received so far, from the first. What it says, but for MORE and PART_OF_TLS,
 // is the same whatever comes behind.
 enum first_bytes first_bytes_look(struct str bytes, struct client_hello *hello);
+// Is that what TLS begins with, whole or broken?
+static inline bool first_bytes_are_of_tls(struct str bytes)
+{
+    return bytes.len > 0 && bytes.ptr[0] == 22;
+}

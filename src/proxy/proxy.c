@@ -65,6 +65,7 @@ void proxy_options_default(struct proxy_options *options)
         .connect_timeout_ms = 10000,
         .upstream_idle_timeout_ms = 60000,
         .linger_timeout_ms = 2000,
+        .detect_timeout_ms = 200,
     };
 }
 
@@ -120,7 +121,16 @@ static void add_live(struct proxy *proxy, struct snapshot *snapshot)
 
 // ---- listener sockets ----
 
-static int open_socket(const struct address *bind_to, bool share, int *reterr_errno)
+// TPROXY hands a socket connections to any address.
+static bool be_transparent(int fd, uint8_t family)
+{
+    int one = 1;
+    return family == AF_INET6 ? setsockopt(fd, SOL_IPV6, IPV6_TRANSPARENT, &one, sizeof one) == 0
+                              : setsockopt(fd, SOL_IP, IP_TRANSPARENT, &one, sizeof one) == 0;
+}
+
+static int open_socket(const struct address *bind_to, bool is_transparent, bool share,
+                       int *reterr_errno)
 {
     struct sockaddr_storage sockaddr;
     socklen_t len = address_to_sockaddr(bind_to, &sockaddr);
@@ -136,7 +146,8 @@ static int open_socket(const struct address *bind_to, bool share, int *reterr_er
         int zero = 0; // "::" takes IPv4 as well
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
     }
-    if (bind(fd, (struct sockaddr *)&sockaddr, len) < 0 ||
+    if ((is_transparent && !be_transparent(fd, bind_to->family)) ||
+        bind(fd, (struct sockaddr *)&sockaddr, len) < 0 ||
         (share && listen(fd, LISTEN_BACKLOG) < 0))
         goto fail;
     return fd;
@@ -148,10 +159,10 @@ fail:
 }
 
 // SO_REUSEPORT would let two gateways share a port in silence: ask without it first.
-static int probe(const struct address *bind_to)
+static int probe(const struct listener *listener)
 {
     int error = 0;
-    int fd = open_socket(bind_to, false, &error);
+    int fd = open_socket(&listener->bind, listener->is_transparent, false, &error);
     if (fd >= 0)
         close(fd);
     return error;
@@ -191,7 +202,7 @@ int proxy_take_listener_fd(struct proxy *proxy, uint32_t slot, unsigned worker)
 static int open_set(struct proxy *proxy, struct socket_set *set, const struct listener *listener)
 {
     unsigned n = proxy->options.n_workers;
-    int error = proxy->has_published ? 0 : probe(&listener->bind);
+    int error = proxy->has_published ? 0 : probe(listener);
     if (error)
         return error;
     int *fds = calloc(n, sizeof *fds);
@@ -199,7 +210,7 @@ static int open_set(struct proxy *proxy, struct socket_set *set, const struct li
     set->bound = listener->bind;
     set->kind = listener->kind;
     for (unsigned w = 0; w < n; w++) {
-        fds[w] = open_socket(&set->bound, true, &error);
+        fds[w] = open_socket(&set->bound, listener->is_transparent, true, &error);
         if (fds[w] < 0) {
             while (w-- > 0)
                 close(fds[w]);
@@ -243,6 +254,8 @@ static void report_bind(const struct listener *listener, int error, struct buf *
         buf_printf(reterr,
                    "; ports below 1024 need privilege: open another one with --port-map %u=%u",
                    listener->port, listener->port + 8000);
+    if (error == EPERM && listener->is_transparent)
+        buf_add_text(reterr, "; a listener for TPROXY needs CAP_NET_ADMIN");
     buf_add_char(reterr, '\n');
 }
 

@@ -152,10 +152,24 @@ static bool is_misdirected(struct stream *stream, const struct filter_chain *cha
     return chain->is_strict || (stream->down_h2 && stream->down->sni);
 }
 
+// By the port that was dialled: Host counts, and not the address.
+static const struct http_hosts *find_captured_hosts(struct stream *stream)
+{
+    const struct captured_port *port = downstream_captured_port(stream->down);
+    if (port && port->hosts)
+        return port->hosts;
+    stream_reply(stream, 404, FLAG_BIT(NR), STR("route_configuration_not_found"),
+                 STR("this port is no longer served"));
+    stream->keep_down = false;
+    return NULL;
+}
+
 // The virtual hosts of the listener, or of the chain that the connection's SNI led to. NULL: the
 // answer is given.
 static const struct http_hosts *find_hosts(struct stream *stream)
 {
+    if (listener_is_captured(stream->listener))
+        return find_captured_hosts(stream);
     if (stream->listener->kind != LISTENER_TLS)
         return &stream->listener->hosts;
     const struct filter_chain *chain = downstream_chain(stream->down);

@@ -140,11 +140,12 @@ struct downstream { // a client's connection; freed by downstream_close
     // snapshot of that generation; see downstream_chain().
     char *sni;
     const struct filter_chain *chain;
-    uint64_t chain_generation;
-    char *rx;                // NULL while idle
-    uint32_t rx_cap;         // BUFFER_SMALL_BYTES or BUFFER_LARGE_BYTES
-    uint32_t rx_off, rx_end; // unread bytes
-    uint32_t scanned;        // of an incomplete head
+    uint64_t chain_generation;                 // of `captured_port`, too
+    const struct captured_port *captured_port; // see downstream_captured_port()
+    char *rx;                                  // NULL while idle
+    uint32_t rx_cap;                           // BUFFER_SMALL_BYTES or BUFFER_LARGE_BYTES
+    uint32_t rx_off, rx_end;                   // unread bytes
+    uint32_t scanned;                          // of an incomplete head
     uint32_t listener_slot;
     uint32_t n_requests;
     enum downstream_state state;
@@ -155,7 +156,7 @@ struct downstream { // a client's connection; freed by downstream_close
     int64_t head_begin_ns; // first byte of the head being read
     int64_t accepted_ns, accepted_wall_ns;
     uint64_t id;
-    struct address remote, local; // as a PROXY header says, if one came
+    struct address remote, local; // as a PROXY header says; captured: `local` was dialled
     struct address peer, own;     // the socket's two ends
 };
 
@@ -301,6 +302,16 @@ void downstream_on_greeting_timeout(struct downstream *down);
 void downstream_drop_greeting(struct downstream *down); // NULL greeting is fine
 // The chain of a TLS connection in the current snapshot; NULL: plain, or no longer served.
 const struct filter_chain *downstream_chain(struct downstream *down);
+
+// downstream_captured.c: the address dialled, and what the client speaks.
+static inline bool listener_is_captured(const struct listener *listener)
+{
+    return listener->kind == LISTENER_OUTBOUND || listener->kind == LISTENER_INBOUND;
+}
+void downstream_begin_captured(struct downstream *down, const struct listener *listener);
+// What is behind the port that was dialled, in the current snapshot. NULL: no longer served.
+const struct captured_port *downstream_captured_port(struct downstream *down);
+bool downstream_is_silent(const struct downstream *down); // ... and has said nothing so far
 
 // ---- upstream.c ----
 

@@ -1,0 +1,611 @@
+// SPDX-License-Identifier: Apache-2.0
+// Captured connections: what the client speaks, and where it goes by what it dialled. That no
+// kernel captures here is made up for: the address dialled is told by the two functions of
+// dialled.h, which stand here in the place of those of dialled.c.
+#include "proxy/dialled.h"
+#include "proxy/proxy_test.h"
+#include <pthread.h>
+#include <signal.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct address dialled, local_ip; // of the next connections; family 0: none
+static bool was_asked_for_transparent;
+
+bool dialled_address(int fd, bool is_transparent, const struct address *own, struct address *ret)
+{
+    (void)fd;
+    pthread_mutex_lock(&lock);
+    was_asked_for_transparent = is_transparent;
+    *ret = is_transparent && !dialled.family ? *own : dialled;
+    pthread_mutex_unlock(&lock);
+    return ret->family != 0;
+}
+
+bool address_is_local(const struct address *address)
+{
+    pthread_mutex_lock(&lock);
+    struct address any_port = *address;
+    any_port.port = 0;
+    bool is_local = local_ip.family && address_equal(&any_port, &local_ip);
+    pthread_mutex_unlock(&lock);
+    return is_local;
+}
+
+static void dial(const char *address)
+{
+    struct address parsed = {0};
+    assert_true(!address || address_parse(str_of(address), &parsed));
+    pthread_mutex_lock(&lock);
+    dialled = parsed;
+    pthread_mutex_unlock(&lock);
+}
+
+// ---- what is served ----
+
+// Port 80 is HTTP, 3306 TCP, 443 looked at with two names; others are looked at.
+static struct cluster *cluster_at(struct snapshot_builder *builder, const char *name,
+                                  const struct address *endpoint)
+{
+    bool is_new;
+    struct cluster *cluster = builder_cluster(builder, str_of(name), &is_new);
+    if (is_new && endpoint)
+        builder_add_endpoint(builder, cluster, endpoint, 1);
+    return cluster;
+}
+
+static struct target *target_to(struct snapshot_builder *builder, const struct cluster *cluster)
+{
+    struct target *target = ARENA_NEW(builder_arena(builder), struct target);
+    *target = (struct target){.cluster = cluster, .weight = 1};
+    return target;
+}
+
+static struct tcp_route tcp_to(struct snapshot_builder *builder, const char *name,
+                               const struct cluster *cluster)
+{
+    return (struct tcp_route){.name = str_of(name),
+                              .targets = target_to(builder, cluster),
+                              .n_targets = 1,
+                              .total_weight = 1};
+}
+
+static void add_http(struct snapshot_builder *builder, struct builder_captured *captured,
+                     const char *host, const char *name, const struct cluster *cluster)
+{
+    struct builder_vhost *vhost =
+        builder_vhost(builder_captured_hosts(captured), str_of(host), false);
+    builder_add_route(vhost, &(struct route){.path_kind = PATH_PREFIX_STRING,
+                                             .path = STR("/"),
+                                             .name = str_of(name),
+                                             .action = ROUTE_FORWARD,
+                                             .targets = target_to(builder, cluster),
+                                             .n_targets = 1,
+                                             .total_weight = 1});
+}
+
+static bool is_inbound, is_transparent;
+
+static struct snapshot *build_captured(struct gate *gate, const struct address *endpoint)
+{
+    struct snapshot_builder *builder = builder_create(gate->registry);
+    struct address bind;
+    assert_true(address_parse(STR("127.0.0.1:0"), &bind));
+    struct builder_listener *listener = builder_listener(
+        builder, is_inbound ? LISTENER_INBOUND : LISTENER_OUTBOUND, &bind, 15001, STR("sidecar"));
+    if (is_transparent)
+        builder_listener_be_transparent(listener);
+    static const struct {
+        uint16_t port;
+        enum capture_protocol protocol;
+        const char *cluster;
+    } ports[] = {{0, CAPTURE_DETECT, "other"},
+                 {80, CAPTURE_HTTP, "web"},
+                 {443, CAPTURE_DETECT, "tls"},
+                 {3306, CAPTURE_TCP, "db"}};
+    for (unsigned i = 0; i < sizeof ports / sizeof *ports; i++) {
+        const char *name = ports[i].cluster;
+        struct cluster *cluster = cluster_at(builder, name, endpoint);
+        struct builder_captured *captured = builder_captured(listener, ports[i].port);
+        struct tcp_route tcp = tcp_to(builder, name, cluster);
+        enum capture_protocol old;
+        builder_captured_protocol(captured, NULL, ports[i].protocol, &old);
+        builder_captured_add_tcp(captured, NULL, &tcp);
+        add_http(builder, captured, "*", "any-host", cluster);
+        if (ports[i].port == 80)
+            add_http(builder, captured, "a.example", "a-host",
+                     cluster_at(builder, "a-cluster", endpoint));
+        if (ports[i].port != 443)
+            continue;
+        struct filter_chain chain = {.name = STR("named")};
+        struct builder_chain *named = builder_captured_chain(captured, &chain);
+        struct tcp_route by_name =
+            tcp_to(builder, "by-name", cluster_at(builder, "named", endpoint));
+        builder_chain_add_tcp_route(named, &by_name);
+        assert_null(builder_chain_add_name(named, STR("*.a.example"), false));
+    }
+    // One address of port 0 that is never looked at.
+    struct subnet subnet = {.bits = 32};
+    assert_true(address_parse_ip(STR("192.0.2.99"), &subnet.base));
+    enum capture_protocol old;
+    struct builder_captured *any = builder_captured(listener, 0);
+    struct tcp_route tcp = tcp_to(builder, "by-address", cluster_at(builder, "vip", endpoint));
+    builder_captured_protocol(any, &subnet, CAPTURE_TCP, &old);
+    builder_captured_add_tcp(any, &subnet, &tcp);
+    return builder_seal(&builder, ++gate->generation);
+}
+
+static int set_up_captured(void **state)
+{
+    set_up(state);
+    struct gate *gate = *state;
+    gate->build = build_captured;
+    gate->options.detect_timeout_ms = 30000; // what does not wait for it must not
+    gate->log_format = "%REQ(:METHOD)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% "
+                       "%ROUTE_NAME% %UPSTREAM_CLUSTER% %REQUESTED_SERVER_NAME% "
+                       "%DOWNSTREAM_LOCAL_ADDRESS% %BYTES_RECEIVED% %BYTES_SENT%\n";
+    is_inbound = is_transparent = false;
+    local_ip.family = 0;
+    dial(NULL);
+    return 0;
+}
+
+static void exchange(struct gate *gate, struct peer *client)
+{
+    struct peer *endpoint = accept_from_gate(gate);
+    assert_non_null(strstr(hear_head(endpoint), "GET / HTTP/1.1\r\n"));
+    say(endpoint, ok);
+    hear_whole_response(client, 200);
+    hang_up(client);
+    hang_up(endpoint);
+    wait_until_quiet(gate);
+}
+
+// ---- HTTP ----
+
+static void test_http_goes_by_its_host_and_not_by_the_address_dialled(void **state)
+{
+    struct gate *gate = *state;
+    open_gate(gate);
+    dial("192.0.2.99:80");
+    struct peer *client = connect_to_gate(gate);
+    say(client, get);
+    exchange(gate, client);
+    client = connect_to_gate(gate);
+    say(client, "GET / HTTP/1.1\r\nhost: b.example\r\n\r\n");
+    exchange(gate, client);
+    expect_log(gate, "GET 200 - via_upstream a-host a-cluster - 192.0.2.99:80 0 2\n"
+                     "GET 200 - via_upstream any-host web - 192.0.2.99:80 0 2\n");
+}
+
+static void test_http_is_found_where_nothing_is_declared_however_it_comes(void **state)
+{
+    struct gate *gate = *state;
+    open_gate(gate);
+    dial("192.0.2.1:8000");
+    for (size_t piece = 1; piece < sizeof get; piece += 3) {
+        struct peer *client = connect_to_gate(gate);
+        for (size_t at = 0; at < sizeof get - 1; at += piece) {
+            size_t left = sizeof get - 1 - at;
+            say_bytes(client, get + at, left < piece ? left : piece);
+        }
+        exchange(gate, client);
+    }
+}
+
+static void test_a_huge_request_line_is_refused_as_http(void **state)
+{
+    struct gate *gate = *state;
+    open_gate(gate);
+    dial("192.0.2.1:8000");
+    struct peer *client = connect_to_gate(gate);
+    say(client, "GET /");
+    say_many(client, 'x', 20000);
+    hear_status(client, 414);
+    hang_up(client);
+    wait_until_quiet(gate);
+    expect_log(gate, "- 414 DPE http1.uri_too_long - - - 192.0.2.1:8000 0 45\n");
+}
+
+static void test_garbage_on_a_port_of_http_is_answered_by_the_parser(void **state)
+{
+    struct gate *gate = *state;
+    open_gate(gate);
+    dial("192.0.2.1:80");
+    struct peer *client = connect_to_gate(gate);
+    say(client, "garbage\r\n\r\n");
+    hear_status(client, 400);
+    hang_up(client);
+    wait_until_quiet(gate);
+    assert_int_equal(counter(gate, PROXY_COUNTER_PROTOCOL_ERRORS), 1);
+}
+
+static void test_http_may_keep_still_for_a_while_where_it_is_declared(void **state)
+{
+    struct gate *gate = *state;
+    gate->options.detect_timeout_ms = 1;
+    gate->options.greeting_timeout_ms = 1;
+    open_gate(gate);
+    dial("192.0.2.1:80");
+    struct peer *client = connect_to_gate(gate);
+    wait_for_counter(gate, PROXY_COUNTER_CONNECTIONS, 1);
+    for (int i = 0; i < 5; i++)
+        loop_turn(&gate->loop, 10);
+    say(client, get);
+    exchange(gate, client);
+}
+
+static void test_who_never_speaks_on_a_port_of_http_is_closed_without_a_line(void **state)
+{
+    struct gate *gate = *state;
+    gate->options.keepalive_timeout_ms = 50;
+    open_gate(gate);
+    dial("192.0.2.1:80");
+    struct peer *client = connect_to_gate(gate);
+    hear_end(client);
+    hang_up(client);
+    wait_until_quiet(gate);
+    expect_log(gate, "");
+}
+
+// ---- TCP ----
+
+static void test_a_port_of_tcp_is_not_looked_at(void **state)
+{
+    struct gate *gate = *state;
+    open_gate(gate);
+    dial("192.0.2.1:3306");
+    struct peer *client = connect_to_gate(gate), *endpoint = accept_from_gate(gate);
+    say(endpoint, "welcome");
+    hear(client, "welcome");
+    say(client, get);
+    hear(endpoint, get);
+    hang_up(client);
+    hear_end(endpoint);
+    hang_up(endpoint);
+    dial("192.0.2.99:9999"); // nor is a declared address
+    client = connect_to_gate(gate), endpoint = accept_from_gate(gate);
+    hang_up(client);
+    hang_up(endpoint);
+    wait_until_quiet(gate);
+    expect_log(gate, "- 0 - - db db - 192.0.2.1:3306 35 7\n"
+                     "- 0 - - by-address vip - 192.0.2.99:9999 0 0\n");
+}
+
+static void test_who_waits_for_the_server_s_word_gets_it_after_a_while(void **state)
+{
+    struct gate *gate = *state;
+    gate->options.detect_timeout_ms = 50;
+    open_gate(gate);
+    dial("192.0.2.1:22");
+    struct peer *client = connect_to_gate(gate), *endpoint = accept_from_gate(gate);
+    say(endpoint, "SSH-2.0-server\r\n");
+    hear(client, "SSH-2.0-server\r\n");
+    say(client, get); // it is TCP now, whatever comes
+    hear(endpoint, get);
+    hang_up(client);
+    hang_up(endpoint);
+    wait_until_quiet(gate);
+    assert_int_equal(counter(gate, PROXY_COUNTER_CAPTURE_SILENT), 1);
+    expect_log(gate, "- 0 - - other other - 192.0.2.1:22 35 16\n");
+}
+
+static void test_what_is_neither_tls_nor_http_is_tcp_at_once(void **state)
+{
+    struct gate *gate = *state;
+    open_gate(gate);
+    static const char *const words[] = {"SSH-2.0-client\r\n", "PING\r\n", "\x16garbage",
+                                        "GET key\r\n", "\r\n"};
+    for (unsigned i = 0; i < sizeof words / sizeof *words; i++) {
+        dial("192.0.2.1:8000");
+        struct peer *client = connect_to_gate(gate);
+        say(client, words[i]);
+        struct peer *endpoint = accept_from_gate(gate);
+        hear(endpoint, words[i]);
+        hang_up(client);
+        hang_up(endpoint);
+        wait_until_quiet(gate);
+    }
+    assert_int_equal(counter(gate, PROXY_COUNTER_CAPTURE_SILENT), 0);
+    assert_int_equal(counter(gate, PROXY_COUNTER_PROTOCOL_ERRORS), 0);
+}
+
+static void test_half_a_word_of_http_that_stops_is_tcp(void **state)
+{
+    struct gate *gate = *state;
+    gate->options.detect_timeout_ms = 50;
+    open_gate(gate);
+    dial("192.0.2.1:8000");
+    struct peer *client = connect_to_gate(gate);
+    say(client, "GE");
+    struct peer *endpoint = accept_from_gate(gate);
+    hear(endpoint, "GE");
+    say(client, "NERIC");
+    hear(endpoint, "NERIC");
+    hang_up(client);
+    hang_up(endpoint);
+    wait_until_quiet(gate);
+}
+
+static void test_who_ends_its_side_at_once_still_hears(void **state)
+{
+    struct gate *gate = *state;
+    open_gate(gate);
+    dial("192.0.2.1:13");
+    struct peer *client = connect_to_gate(gate);
+    shutdown(client->fd, SHUT_WR);
+    struct peer *endpoint = accept_from_gate(gate);
+    hear_end(endpoint);
+    say(endpoint, "noon");
+    hang_up(endpoint);
+    hear(client, "noon");
+    hear_end(client);
+    hang_up(client);
+    wait_until_quiet(gate);
+}
+
+static void test_where_nobody_listens_the_client_hears_a_reset(void **state)
+{
+    struct gate *gate = *state;
+    open_gate(gate);
+    struct address nobody;
+    close(listen_anywhere(&nobody));
+    publish(gate, &nobody);
+    dial("192.0.2.1:3306");
+    struct peer *client = connect_to_gate(gate);
+    hear_reset(client);
+    hang_up(client);
+    wait_until_quiet(gate);
+    expect_log(gate, "- 0 UF - db db - 192.0.2.1:3306 0 0\n");
+}
+
+// ---- TLS ----
+
+// A ClientHello of TLS 1.2 that asks for `name` ("": for none) and offers one cipher suite.
+static size_t make_hello(const char *name, char *out)
+{
+    static const char front[] = "\x16\x03\x01\x00_\x01\x00\x00_\x03\x03"
+                                "0123456789abcdef0123456789abcdef"
+                                "\x00\x00\x02\x13\x01\x01\x00";
+    size_t name_len = strlen(name), at = sizeof front - 1;
+    memcpy(out, front, at);
+    if (name_len > 0) {
+        const char sni[] = {
+            0, (char)(name_len + 9), 0, 0, 0, (char)(name_len + 5), 0, (char)(name_len + 3), 0,
+            0, (char)name_len};
+        memcpy(out + at, sni, sizeof sni);
+        memcpy(out + at + sizeof sni, name, name_len);
+        at += sizeof sni + name_len;
+    }
+    out[4] = (char)(at - 5);
+    out[8] = (char)(at - 9);
+    return at;
+}
+
+static void test_tls_goes_by_its_name_and_else_by_the_address(void **state)
+{
+    struct gate *gate = *state;
+    open_gate(gate);
+    static const char *const names[] = {"x.a.example", "b.example", ""};
+    char hello[256];
+    for (unsigned i = 0; i < 3; i++) {
+        size_t len = make_hello(names[i], hello);
+        dial("192.0.2.1:443");
+        struct peer *client = connect_to_gate(gate);
+        uint64_t before = counter(gate, PROXY_COUNTER_DOWNSTREAM_BYTES_RECEIVED);
+        say_bytes(client, hello, 40);
+        wait_for_counter(gate, PROXY_COUNTER_DOWNSTREAM_BYTES_RECEIVED, before + 40);
+        say_bytes(client, hello + 40, len - 40);
+        struct peer *endpoint = accept_from_gate(gate);
+        while (endpoint->len < len)
+            assert_int_equal(hear_more(endpoint), 1);
+        assert_memory_equal(endpoint->data, hello, len);
+        hang_up(client);
+        hang_up(endpoint);
+        wait_until_quiet(gate);
+    }
+    expect_log(gate, "- 0 - - by-name named x.a.example 192.0.2.1:443 72 0\n"
+                     "- 0 - - tls tls b.example 192.0.2.1:443 70 0\n"
+                     "- 0 - - tls tls - 192.0.2.1:443 50 0\n");
+}
+
+static void test_tls_is_passed_on_from_a_port_of_http_too(void **state)
+{
+    struct gate *gate = *state;
+    open_gate(gate);
+    char hello[256];
+    size_t len = make_hello("b.example", hello);
+    dial("192.0.2.1:80");
+    struct peer *client = connect_to_gate(gate);
+    for (size_t i = 0; i < len; i++)
+        say_bytes(client, hello + i, 1);
+    struct peer *endpoint = accept_from_gate(gate);
+    while (endpoint->len < len)
+        assert_int_equal(hear_more(endpoint), 1);
+    assert_memory_equal(endpoint->data, hello, len);
+    hang_up(client);
+    hang_up(endpoint);
+    wait_until_quiet(gate);
+}
+
+static void test_half_a_client_hello_does_not_wait_for_ever(void **state)
+{
+    struct gate *gate = *state;
+    gate->options.greeting_timeout_ms = 50;
+    open_gate(gate);
+    char hello[256];
+    make_hello("b.example", hello);
+    dial("192.0.2.1:443");
+    struct peer *client = connect_to_gate(gate);
+    say_bytes(client, hello, 30);
+    hear_end(client);
+    hang_up(client);
+    wait_until_quiet(gate);
+    assert_int_equal(counter(gate, PROXY_COUNTER_TLS_HANDSHAKE_FAILURES), 1);
+    expect_log(gate, "- 0 - - - - - 192.0.2.1:443 0 0\n");
+}
+
+// ---- HTTP/2 ----
+
+static void test_the_preface_of_http2_in_pieces_begins_http2(void **state)
+{
+    struct gate *gate = *state;
+    open_gate(gate);
+    static const char first[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
+    static const char *const ports[] = {"192.0.2.1:8000", "192.0.2.1:80"};
+    for (unsigned i = 0; i < 2; i++) {
+        dial(ports[i]);
+        for (size_t piece = 1; piece < sizeof first; piece += 4) {
+            struct peer *client = connect_to_gate(gate);
+            for (size_t at = 0; at < sizeof first - 1; at += piece) {
+                size_t left = sizeof first - 1 - at;
+                say_bytes(client, first + at, left < piece ? left : piece);
+            }
+            while (client->len < 4)
+                assert_int_equal(hear_more(client), 1);
+            assert_int_equal(client->data[3], 4); // SETTINGS
+            hang_up(client);
+            wait_until_quiet(gate);
+        }
+    }
+    assert_int_equal(counter(gate, PROXY_COUNTER_PROTOCOL_ERRORS), 0);
+}
+
+// ---- what was not captured ----
+
+static void test_a_connection_that_was_not_captured_is_reset(void **state)
+{
+    struct gate *gate = *state;
+    open_gate(gate);
+    struct peer *client = connect_to_gate(gate);
+    hear_reset(client);
+    hang_up(client);
+    wait_until_quiet(gate);
+    assert_int_equal(counter(gate, PROXY_COUNTER_NOT_CAPTURED), 1);
+    char expected[200], own[ADDRESS_TEXT_MAX];
+    address_format(&gate->address, own);
+    snprintf(expected, sizeof expected, "- 0 NR not_captured - - - %s 0 0\n", own);
+    expect_log(gate, expected);
+}
+
+static void test_what_leads_back_to_the_listener_is_not_forwarded(void **state)
+{
+    struct gate *gate = *state;
+    open_gate(gate);
+    char address[32];
+    pthread_mutex_lock(&lock);
+    assert_true(address_parse_ip(STR("192.0.2.77"), &local_ip));
+    pthread_mutex_unlock(&lock);
+    snprintf(address, sizeof address, "192.0.2.77:%u", gate->address.port);
+    dial(address);
+    struct peer *client = connect_to_gate(gate);
+    hear_reset(client);
+    hang_up(client);
+    snprintf(address, sizeof address, "192.0.2.78:%u", gate->address.port); // another host's
+    dial(address);
+    client = connect_to_gate(gate);
+    say(client, get);
+    exchange(gate, client);
+    dial("192.0.2.77:8000"); // another port
+    client = connect_to_gate(gate);
+    say(client, get);
+    exchange(gate, client);
+    assert_int_equal(counter(gate, PROXY_COUNTER_NOT_CAPTURED), 1);
+}
+
+static void test_behind_tproxy_the_socket_s_own_address_was_dialled(void **state)
+{
+    struct gate *gate = *state;
+    is_inbound = true;
+    is_transparent = geteuid() == 0; // the socket needs the privilege
+    open_gate(gate);
+    dial(is_transparent ? NULL : "127.0.0.1:7");
+    struct peer *client = connect_to_gate(gate);
+    say(client, get);
+    exchange(gate, client);
+    assert_int_equal(was_asked_for_transparent, is_transparent);
+}
+
+// ---- changes and the end ----
+
+static void test_a_change_that_does_not_concern_it_leaves_a_connection_be(void **state)
+{
+    struct gate *gate = *state;
+    open_gate(gate);
+    dial("192.0.2.1:8000");
+    struct peer *silent = connect_to_gate(gate), *client = connect_to_gate(gate);
+    dial("192.0.2.1:3306");
+    struct peer *tunnel = connect_to_gate(gate), *endpoint = accept_from_gate(gate);
+    say(client, get);
+    struct peer *web = accept_from_gate(gate);
+    hear_head(web);
+    publish(gate, &gate->endpoint_address);
+    say(web, ok);
+    hear_whole_response(client, 200);
+    struct address other;
+    int elsewhere = listen_anywhere(&other);
+    publish(gate, &other); // the routes of the port lead elsewhere now
+    say(client, get);
+    struct peer *moved = peer_of(accept(elsewhere, NULL, NULL));
+    hear_head(moved);
+    say(moved, ok);
+    hear_whole_response(client, 200);
+    say(tunnel, "still");
+    hear(endpoint, "still");
+    say(silent, "\r\n"); // what it speaks is told now, and where it goes
+    struct peer *late = peer_of(accept(elsewhere, NULL, NULL));
+    hear(late, "\r\n");
+    struct peer *all[] = {silent, client, tunnel, endpoint, web, moved, late};
+    for (unsigned i = 0; i < sizeof all / sizeof *all; i++)
+        hang_up(all[i]);
+    close(elsewhere);
+    wait_until_quiet(gate);
+}
+
+static void note_drained(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+static void test_draining_does_not_wait_for_who_says_nothing(void **state)
+{
+    struct gate *gate = *state;
+    open_gate(gate);
+    dial("192.0.2.1:80");
+    struct peer *web = connect_to_gate(gate);
+    wait_for_counter(gate, PROXY_COUNTER_CONNECTIONS_ACTIVE, 1);
+    proxy_drain(gate->proxy, WAIT_S * 1000, note_drained, &gate->is_drained);
+    hear_end(web);
+    hang_up(web);
+    while (!gate->is_drained)
+        loop_turn(&gate->loop, 10);
+}
+
+int main(void)
+{
+    signal(SIGPIPE, SIG_IGN); // as the program does
+#define TEST(name) cmocka_unit_test_setup_teardown(test_##name, set_up_captured, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(http_goes_by_its_host_and_not_by_the_address_dialled),
+        TEST(http_is_found_where_nothing_is_declared_however_it_comes),
+        TEST(a_huge_request_line_is_refused_as_http),
+        TEST(garbage_on_a_port_of_http_is_answered_by_the_parser),
+        TEST(http_may_keep_still_for_a_while_where_it_is_declared),
+        TEST(who_never_speaks_on_a_port_of_http_is_closed_without_a_line),
+        TEST(a_port_of_tcp_is_not_looked_at),
+        TEST(who_waits_for_the_server_s_word_gets_it_after_a_while),
+        TEST(what_is_neither_tls_nor_http_is_tcp_at_once),
+        TEST(half_a_word_of_http_that_stops_is_tcp),
+        TEST(who_ends_its_side_at_once_still_hears),
+        TEST(where_nobody_listens_the_client_hears_a_reset),
+        TEST(tls_goes_by_its_name_and_else_by_the_address),
+        TEST(tls_is_passed_on_from_a_port_of_http_too),
+        TEST(half_a_client_hello_does_not_wait_for_ever),
+        TEST(the_preface_of_http2_in_pieces_begins_http2),
+        TEST(a_connection_that_was_not_captured_is_reset),
+        TEST(what_leads_back_to_the_listener_is_not_forwarded),
+        TEST(behind_tproxy_the_socket_s_own_address_was_dialled),
+        TEST(a_change_that_does_not_concern_it_leaves_a_connection_be),
+        TEST(draining_does_not_wait_for_who_says_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
