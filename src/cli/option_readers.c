@@ -47,8 +47,8 @@ bool option_read_secret(struct options *options, const struct option_row *row, s
     return true;
 }
 
-bool option_read_tls_version(struct options *options, const struct option_row *row, struct str value,
-                             struct buf *reterr)
+bool option_read_tls_version(struct options *options, const struct option_row *row,
+                             struct str value, struct buf *reterr)
 {
     static const char *const words[] = {"1.0", "1.1", "1.2", "1.3"};
     (void)row;
@@ -73,8 +73,8 @@ static bool read_tls_list(struct options *options, const struct option_row *row,
     return true;
 }
 
-bool option_read_tls_ciphers(struct options *options, const struct option_row *row, struct str value,
-                             struct buf *reterr)
+bool option_read_tls_ciphers(struct options *options, const struct option_row *row,
+                             struct str value, struct buf *reterr)
 {
     return read_tls_list(options, row, value, &(struct tls_common){.ciphers = value}, reterr);
 }
@@ -395,5 +395,70 @@ bool option_read_tls_records(struct options *options, const struct option_row *r
     if (!str_is(value, "own") && !str_is(value, "openssl"))
         return refuse(reterr, value, "own or openssl");
     options->tls_records = str_is(value, "own") ? TLS_RECORDS_OWN : TLS_RECORDS_OPENSSL;
+    return true;
+}
+
+bool option_read_outbound_policy(struct options *options, const struct option_row *row,
+                                 struct str value, struct buf *reterr)
+{
+    (void)row;
+    bool allows_any = str_is(value, "ALLOW_ANY");
+    if (!allows_any && !str_is(value, "REGISTRY_ONLY"))
+        return refuse(reterr, value, "ALLOW_ANY or REGISTRY_ONLY");
+    options->compile.outbound_policy = allows_any ? OUTBOUND_ALLOW_ANY : OUTBOUND_REGISTRY_ONLY;
+    return true;
+}
+
+bool option_read_capture_port(struct options *options, const struct option_row *row,
+                              struct str value, struct buf *reterr)
+{
+    uint64_t number;
+    if (!str_to_u64(value, UINT16_MAX, &number))
+        return refuse(reterr, value, "a port (1 to 65535), or 0 for none");
+    *(uint16_t *)place_of(options, row) = (uint16_t)number;
+    return true;
+}
+
+bool option_read_capture_mode(struct options *options, const struct option_row *row,
+                              struct str value, struct buf *reterr)
+{
+    (void)row;
+    bool is_transparent = str_is(value, "tproxy");
+    if (!is_transparent && !str_is(value, "redirect"))
+        return refuse(reterr, value, "redirect or tproxy");
+    options->compile.is_transparent = is_transparent;
+    return true;
+}
+
+static bool parse_hex(struct str text, uint32_t *ret)
+{
+    uint64_t value = 0;
+    if (text.len == 0 || text.len > 8)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = ascii_lower(text.ptr[i]);
+        bool is_letter = c >= 'a' && c <= 'f';
+        if (!is_letter && (c < '0' || c > '9'))
+            return false;
+        value = value * 16 + (unsigned)(is_letter ? c - 'a' + 10 : c - '0');
+    }
+    *ret = (uint32_t)value;
+    return true;
+}
+
+bool option_read_mark(struct options *options, const struct option_row *row, struct str value,
+                      struct buf *reterr)
+{
+    uint64_t number = 0;
+    uint32_t *mark = place_of(options, row);
+    if (str_has_prefix(value, STR("0x"))) {
+        if (!parse_hex(str_from(value, 2), mark))
+            return refuse(reterr, value, "a mark of 32 bits (0x539 or 1337)");
+    } else {
+        if (!str_to_u64(value, UINT32_MAX, &number))
+            return refuse(reterr, value, "a mark of 32 bits (0x539 or 1337)");
+        *mark = (uint32_t)number;
+    }
+    options->has_upstream_mark = true;
     return true;
 }

@@ -38,6 +38,10 @@ struct option_row {
     X(labels)    /* adds to labels; key=value[,...] */ \
     X(admin)     /* has_admin, admin; ADDR:PORT, none or off */ \
     X(workers)   /* proxy.n_workers; 0: one a core */ \
+    X(outbound_policy) /* compile.outbound_policy */ \
+    X(capture_port)  /* uint16_t, 0: none */ \
+    X(capture_mode)  /* compile.is_transparent */ \
+    X(mark)      /* uint32_t, 0x539 or 1337; has_upstream_mark */ \
     X(log_level) \
     X(tls_records)
 // clang-format on

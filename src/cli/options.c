@@ -14,9 +14,19 @@ static const struct option_row rows[] = {
     {"filename", 'f', "PATH", NULL, FOR_MODEL, option_read_path, 0, 0, 0,
      "A manifest (YAML or JSON, several documents a file) or a folder of them, watched for changes; `-` is standard input. Repeatable."},
     {"labels", 0, "KEY=VALUE,...", NULL, FOR_MODEL, option_read_labels, 0, 0, 0,
-     "This gateway's labels: an Istio Gateway is served when its selector is satisfied by them. Without this option every Gateway is served."},
-    {"namespace", 0, "NS", "istio-system", FOR_MODEL, option_read_text, AT(compile.ns), 0, 0,
-     "The namespace of this gateway."},
+     "This gateway's labels: an Istio Gateway is served when its selector is satisfied by them. Without this option every Gateway is served. In a sidecar: the workload's."},
+    {"namespace", 0, "NS", NULL, FOR_MODEL, option_read_text, AT(compile.ns), 0, 0,
+     "The namespace of this gateway, or of the workload in a sidecar. Default: istio-system; in a sidecar default."},
+    {"sidecar", 0, NULL, NULL, FOR_MODEL, option_read_switch, AT(compile.is_sidecar), 0, 0,
+     "Serves the captured connections of one workload, with the namespace and labels that are given, instead of Ingresses, Gateways and nodePorts (docs/sidecar.md)."},
+    {"outbound-policy", 0, "ALLOW_ANY|REGISTRY_ONLY", "ALLOW_ANY", FOR_MODEL | FOR_SIDECAR, option_read_outbound_policy, 0, 0, 0,
+     "In a sidecar: what becomes of connections to what no Service or ServiceEntry declares, where no Sidecar says otherwise. ALLOW_ANY: they go to where the client dialled; REGISTRY_ONLY: HTTP is answered 502, the rest closed."},
+    {"outbound-port", 0, "PORT", "15001", FOR_MODEL | FOR_SIDECAR, option_read_capture_port, AT(compile.outbound_port), 0, 0,
+     "In a sidecar: where connections that the workload opens arrive once captured; 0: they are not served."},
+    {"inbound-port", 0, "PORT", "15006", FOR_MODEL | FOR_SIDECAR, option_read_capture_port, AT(compile.inbound_port), 0, 0,
+     "In a sidecar: where connections to the workload arrive once captured; 0: they are not served."},
+    {"capture-mode", 0, "redirect|tproxy", "redirect", FOR_MODEL | FOR_SIDECAR, option_read_capture_mode, 0, 0, 0,
+     "In a sidecar: how connections are captured. redirect: the kernel is asked for the address that was dialled; tproxy: it is the socket's own."},
     {"ingress-controller", 0, "NAME", "sluicegate.io/ingress-controller", FOR_MODEL, option_read_text, AT(compile.ingress_controller), 0, 0,
      "The `spec.controller` of the IngressClasses that are served here."},
     {"ingress-class", 0, "NAME", NULL, FOR_MODEL, option_read_text, AT(compile.ingress_class), 0, 0,
@@ -87,6 +97,10 @@ static const struct option_row rows[] = {
      "For opening a connection to an endpoint, where no manifest names another."},
     {"upstream-idle-timeout", 0, "DURATION", "60s", FOR_RUN, option_read_duration, AT(proxy.upstream_idle_timeout_ms), 1, DAY_MS,
      "How long an unused connection to an endpoint is kept, where no manifest names another."},
+    {"detect-timeout", 0, "DURATION", "200ms", FOR_RUN | FOR_SIDECAR, option_read_duration, AT(proxy.detect_timeout_ms), 1, DAY_MS,
+     "In a sidecar: how long the first byte of a connection is awaited whose protocol is not declared; then it is TCP in which the server begins."},
+    {"upstream-mark", 0, "MARK", NULL, FOR_RUN, option_read_mark, AT(proxy.upstream_mark), 0, 0,
+     "The mark (SO_MARK) of connections to endpoints, so that capture leaves them alone; 0: none. Default: 0; in a sidecar 0x539."},
     {"linger-timeout", 0, "DURATION", "2s", FOR_RUN, option_read_duration, AT(proxy.linger_timeout_ms), 1, DAY_MS,
      "How long the rest of a request is read and dropped after an early answer."},
     {"drain-timeout", 0, "DURATION", "45s", FOR_RUN, option_read_duration, AT(drain_timeout_ms), 0, DAY_MS,
@@ -158,6 +172,30 @@ static void add_word(struct options *options, const char *word)
     options->words[options->n_words++] = word;
 }
 
+// What is due once all options are read: defaults that depend on others, and what excludes others.
+static bool settle(struct options *options, struct buf *reterr)
+{
+    struct compile_options *compile = &options->compile;
+    if (!compile->is_sidecar && options->first_of_sidecar) {
+        buf_printf(reterr, "--%s is for a sidecar: --sidecar is missing",
+                   options->first_of_sidecar);
+        return false;
+    }
+    if (compile->is_sidecar && compile->outbound_port == compile->inbound_port) {
+        if (compile->outbound_port == 0)
+            buf_add_text(reterr, "--outbound-port and --inbound-port are both 0: nothing is served");
+        else
+            buf_printf(reterr, "--outbound-port and --inbound-port are both %u",
+                       (unsigned)compile->outbound_port);
+        return false;
+    }
+    if (compile->ns.len == 0)
+        compile->ns = compile->is_sidecar ? STR("default") : STR("istio-system");
+    if (compile->is_sidecar && !options->has_upstream_mark)
+        options->proxy.upstream_mark = SIDECAR_UPSTREAM_MARK;
+    return true;
+}
+
 // One step over argv: *at stands on an argument that begins with '-'; moves behind it and its
 // value.
 static enum options_result parse_option(struct options *options, unsigned subcommand, int argc,
@@ -202,6 +240,8 @@ static enum options_result parse_option(struct options *options, unsigned subcom
         }
         value = str_of(argv[(*at)++]);
     }
+    if (row->subcommands & FOR_SIDECAR && !options->first_of_sidecar)
+        options->first_of_sidecar = row->name;
     struct buf why = {0};
     bool is_read = row->read(options, row, value, &why);
     if (!is_read)
@@ -234,6 +274,8 @@ enum options_result options_parse(struct options *options, unsigned subcommand, 
         buf_add_text(reterr, "nothing to read: name a manifest or a folder with -f PATH");
         return OPTIONS_ERROR;
     }
+    if (!settle(options, reterr))
+        return OPTIONS_ERROR;
     options->compile.port_maps = options->port_maps;
     options->compile.n_port_maps = (uint32_t)options->n_port_maps;
     options->compile.proxy_ports = options->proxy_ports;

@@ -18,7 +18,11 @@ enum {
     FOR_DOCS = 8,
     FOR_OTHER = 16, // version, help: no option but --help
     FOR_MODEL = FOR_RUN | FOR_CHECK | FOR_DUMP,
+    FOR_SIDECAR = 256, // beside the others: refused without --sidecar
 };
+
+// By default, of connections that a sidecar opens itself. Istio's capture knows Envoy's so.
+enum { SIDECAR_UPSTREAM_MARK = 0x539 };
 
 struct options {
     const char **paths; // -f
@@ -42,6 +46,8 @@ struct options {
     enum log_level log_level;
     enum tls_records tls_records;
     struct str dns_server; // empty: the system's
+    bool has_upstream_mark;
+    const char *first_of_sidecar; // the first option given that is for sidecars alone; NULL: none
 
     bool json;           // check, dump
     struct str docs_dir; // docs

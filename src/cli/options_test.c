@@ -327,6 +327,65 @@ static void test_the_reference_escapes_bars(void **state)
     buf_fini(&text);
 }
 
+static void test_a_sidecar_has_its_own_defaults(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("--workers", "1"), OPTIONS_OK);
+    assert_false(options.compile.is_sidecar);
+    assert_int_equal(options.proxy.upstream_mark, 0);
+    assert_int_equal(RUN("--sidecar"), OPTIONS_OK);
+    assert_true(options.compile.is_sidecar);
+    assert_str(options.compile.ns, "default");
+    assert_int_equal(options.compile.outbound_policy, OUTBOUND_ALLOW_ANY);
+    assert_int_equal(options.compile.outbound_port, 15001);
+    assert_int_equal(options.compile.inbound_port, 15006);
+    assert_false(options.compile.is_transparent);
+    assert_int_equal(options.proxy.detect_timeout_ms, 200);
+    assert_int_equal(options.proxy.upstream_mark, 0x539);
+    assert_int_equal(PARSE(FOR_CHECK, "-f", "a", "--sidecar", "--namespace", "shop"), OPTIONS_OK);
+    assert_str(options.compile.ns, "shop");
+}
+
+static void test_options_of_a_sidecar(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("--outbound-policy", "REGISTRY_ONLY", "--outbound-port=16001",
+                         "--inbound-port=0", "--capture-mode=tproxy", "--detect-timeout=1s",
+                         "--upstream-mark=0", "--sidecar"),
+                     OPTIONS_OK);
+    assert_int_equal(options.compile.outbound_policy, OUTBOUND_REGISTRY_ONLY);
+    assert_int_equal(options.compile.outbound_port, 16001);
+    assert_int_equal(options.compile.inbound_port, 0);
+    assert_true(options.compile.is_transparent);
+    assert_int_equal(options.proxy.detect_timeout_ms, 1000);
+    assert_int_equal(options.proxy.upstream_mark, 0);
+    assert_int_equal(RUN("--upstream-mark=0xFFffFFff"), OPTIONS_OK);
+    assert_int_equal(options.proxy.upstream_mark, UINT32_MAX);
+    assert_int_equal(RUN("--upstream-mark=1337"), OPTIONS_OK);
+    assert_int_equal(options.proxy.upstream_mark, 0x539);
+}
+
+static void test_options_that_a_sidecar_alone_has(void **state)
+{
+    (void)state;
+    assert_refused(RUN("--inbound-port", "1", "--outbound-policy=ALLOW_ANY"),
+                   "--inbound-port is for a sidecar: --sidecar is missing");
+    assert_refused(RUN("--sidecar", "--inbound-port=15001"),
+                   "--outbound-port and --inbound-port are both 15001");
+    assert_refused(RUN("--sidecar", "--inbound-port=0", "--outbound-port=0"),
+                   "--outbound-port and --inbound-port are both 0: nothing is served");
+    assert_refused(RUN("--sidecar", "--outbound-policy=allow_any"),
+                   "--outbound-policy: \"allow_any\" is not ALLOW_ANY or REGISTRY_ONLY");
+    assert_refused(RUN("--sidecar", "--capture-mode=none"),
+                   "--capture-mode: \"none\" is not redirect or tproxy");
+    assert_refused(RUN("--upstream-mark=0x100000000"),
+                   "--upstream-mark: \"0x100000000\" is not a mark of 32 bits (0x539 or 1337)");
+    assert_refused(RUN("--upstream-mark=0x"),
+                   "--upstream-mark: \"0x\" is not a mark of 32 bits (0x539 or 1337)");
+    assert_refused(RUN("--sidecar", "--outbound-port=70000"),
+                   "--outbound-port: \"70000\" is not a port (1 to 65535), or 0 for none");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -348,6 +407,9 @@ int main(void)
         cmocka_unit_test(test_the_admin_server_can_be_moved_or_left_out),
         cmocka_unit_test(test_help_lists_what_a_subcommand_takes),
         cmocka_unit_test(test_the_reference_escapes_bars),
+        cmocka_unit_test(test_a_sidecar_has_its_own_defaults),
+        cmocka_unit_test(test_options_of_a_sidecar),
+        cmocka_unit_test(test_options_that_a_sidecar_alone_has),
     };
     return cmocka_run_group_tests(tests, NULL, fini);
 }
