@@ -31,6 +31,8 @@
     X(UPSTREAM_REUSES, "sluicegate_upstream_connection_reuses_total", "counter", "Requests sent on a connection that had carried one before.") \
     X(UPSTREAM_TLS_HANDSHAKES, "sluicegate_upstream_tls_handshakes_total", "counter", "TLS handshakes with endpoints that succeeded.") \
     X(UPSTREAM_TLS_RESUMED, "sluicegate_upstream_tls_resumed_total", "counter", "TLS handshakes with endpoints that resumed a session.") \
+    X(NAME_WAITS, "sluicegate_upstream_name_waits_total", "counter", "Requests that waited for the addresses of the name that they asked for.") \
+    X(NAME_FAILURES, "sluicegate_upstream_name_failures_total", "counter", "Requests for a name that does not exist or that DNS gave no answer for in time.") \
     X(RETRIES, "sluicegate_upstream_retries_total", "counter", "Tries made again on another connection.") \
     X(ACCESS_LOG_LINES, "sluicegate_access_log_lines_total", "counter", "Access-log lines written.") \
     X(ACCESS_LOG_DROPPED, "sluicegate_access_log_dropped_total", "counter", "Access-log lines dropped because the log could not keep up.")

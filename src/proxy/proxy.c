@@ -9,6 +9,7 @@
 #include "proxy/proxy.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "proxy/names.h"
 #include "proxy/worker.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -40,6 +41,7 @@ struct proxy {
     struct snapshot **live; // published and not yet freed
     uint32_t n_live, cap_live;
     bool has_published;
+    struct name_exchange *names;
     struct waker waker;
     struct timer drain_timer;
     bool is_draining;
@@ -100,6 +102,8 @@ static void on_wake(struct waker *waker)
 {
     struct proxy *proxy = LIST_ENTRY(waker, struct proxy, waker);
     free_unheld(proxy);
+    if (proxy->options.ask_name)
+        name_exchange_forward(proxy->names, proxy->options.ask_name, proxy->options.ask_arg);
     if (proxy->is_draining && proxy->on_drained &&
         atomic_load(&proxy->n_drained) >= proxy->options.n_workers) {
         void (*on_drained)(void *) = proxy->on_drained;
@@ -117,6 +121,31 @@ static void add_live(struct proxy *proxy, struct snapshot *snapshot)
         CHECK(proxy->live != NULL);
     }
     proxy->live[proxy->n_live++] = snapshot;
+}
+
+// ---- names ----
+
+void proxy_ask_name(struct proxy *proxy, unsigned worker, struct str name)
+{
+    name_exchange_ask(proxy->names, worker, name);
+    waker_poke(&proxy->waker);
+}
+
+struct name_answer *proxy_take_name_answers(struct proxy *proxy, unsigned worker)
+{
+    return name_exchange_take_answers(proxy->names, worker);
+}
+
+static void on_name_answered(void *arg, unsigned worker)
+{
+    waker_poke(&((struct proxy *)arg)->workers[worker]->waker);
+}
+
+void proxy_answer_name(struct proxy *proxy, struct str name, enum name_status status,
+                       const struct address *addresses, uint32_t n, uint32_t valid_ms)
+{
+    struct name_answer answer = {.status = status, .valid_ms = valid_ms, .n = n, .name = name};
+    name_exchange_answer(proxy->names, &answer, addresses, on_name_answered, proxy);
 }
 
 // ---- listener sockets ----
@@ -371,6 +400,7 @@ struct proxy *proxy_create(const struct proxy_options *options, struct loop *con
     int error = waker_open(&proxy->waker, control, on_wake);
     CHECK(error == 0);
     timer_init(&proxy->drain_timer, on_drain_timer);
+    proxy->names = name_exchange_create(options->n_workers);
     proxy->workers = calloc(options->n_workers, sizeof(struct worker *));
     proxy->threads = calloc(options->n_workers, sizeof *proxy->threads);
     CHECK(proxy->workers != NULL && proxy->threads != NULL);
@@ -448,6 +478,7 @@ void proxy_destroy(struct proxy *proxy)
     timer_disarm(&proxy->control->wheel, &proxy->drain_timer);
     waker_close(&proxy->waker, proxy->control);
     free_sets(proxy);
+    name_exchange_destroy(proxy->names);
     free(proxy->live);
     free(proxy->workers);
     free(proxy->threads);

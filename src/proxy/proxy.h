@@ -44,6 +44,7 @@ enum name_status {
     NAME_FOUND,
     NAME_UNKNOWN, // there is no such name, or it has no address
     NAME_FAILED,  // the resolver gave no answer
+    NAME_PENDING, // not an answer: it is awaited (names.h)
 };
 void proxy_options_default(struct proxy_options *options);
 
@@ -53,7 +54,8 @@ struct proxy *proxy_create(const struct proxy_options *options, struct loop *con
 // opened is reported in `reterr` (a line each) and tried again with the next publish; the rest is
 // served. Takes *snapshot. Returns the number of listeners that failed.
 unsigned proxy_publish(struct proxy *proxy, struct snapshot **snapshot, struct buf *reterr);
-// The answer to ask_name(), good for `valid_ms`: what was asked for meanwhile goes on.
+// The answer to ask_name(), good for `valid_ms`: what was asked for meanwhile goes on. Each
+// ask_name() is to be answered; an answer that nobody asked for is dropped.
 void proxy_answer_name(struct proxy *proxy, struct str name, enum name_status status,
                        const struct address *addresses, uint32_t n, uint32_t valid_ms);
 const struct snapshot *proxy_snapshot(const struct proxy *proxy); // the one published last

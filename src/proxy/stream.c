@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A stream's memory, beginning, end, and the loop that runs its steps.
 #include "proxy/h2_session.h"
+#include "proxy/names.h"
 #include <stdlib.h>
 
 // ---- memory ----
@@ -365,6 +366,7 @@ static void finish(struct stream *stream)
                           stream->status >= 500);
     if (stream->timer.deadline_ms)
         timer_disarm(&worker->loop.wheel, &stream->timer);
+    worker_resolve_cancel(stream);
     list_remove(&stream->ready);
     if (stream->down_h2)
         h2_downstream_stream_done(stream, stream->cut);

@@ -76,8 +76,9 @@ struct stream {
     uint64_t cluster_identity;
     struct {
         struct str cluster, route, listener;
-    } names;           // of a tunnel
-    struct list ready; // worker->ready
+    } names;                     // of a tunnel
+    struct name_wait *name_wait; // names.c: for the addresses of a name; owned; NULL: not waiting
+    struct list ready;           // worker->ready
     // HTTP/2 on one side or on both
     bool down_h2, up_h2;
     bool has_h2_part;    // of this struct, see below
@@ -307,7 +308,7 @@ enum pump_result stream_read_request(struct stream *stream);  // stream_body.c: 
 enum pump_result stream_read_response(struct stream *stream); // likewise
 bool stream_flush_upstream_head(struct stream *stream);
 void stream_submit_reply(struct stream *stream);
-void stream_leave_snapshot(struct stream *stream); // stream_tunnel.c
+void stream_leave_snapshot(struct stream *stream);     // stream_tunnel.c
 void stream_keep_response_head(struct stream *stream); // likewise: out of up->rx
 // head_text.c
 bool head_text_add(struct head_text *text, struct worker *worker, struct str name, struct str value,

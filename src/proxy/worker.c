@@ -3,6 +3,7 @@
 #include "proxy/worker.h"
 #include "base/clock.h"
 #include "proxy/h2_session.h"
+#include "proxy/names.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -280,6 +281,7 @@ static void look_at_mailbox(struct loop *loop)
         if (snapshot)
             adopt(worker, snapshot);
     }
+    names_take_answers(worker);
     if (!worker->is_draining && atomic_load_explicit(&worker->drain, memory_order_relaxed))
         begin_drain(worker);
 }
@@ -345,6 +347,7 @@ void worker_init(struct worker *worker, struct proxy *proxy, unsigned index)
     worker->streams = (struct free_pool){.bytes = sizeof(struct stream), .n_max = STREAMS_KEPT};
     worker->connections = (struct free_pool){.bytes = sizeof(struct downstream), .n_max = 1024};
     worker->upstreams = (struct free_pool){.bytes = sizeof(struct upstream), .n_max = 256};
+    worker->names = names_create(worker);
     worker->scratch = malloc(SCRATCH_BYTES);
     CHECK(worker->scratch != NULL);
     CHECK(getrandom(worker->random, sizeof worker->random, 0) == (ssize_t)sizeof worker->random);
@@ -358,6 +361,7 @@ void worker_init(struct worker *worker, struct proxy *proxy, unsigned index)
 void worker_fini(struct worker *worker)
 {
     waker_close(&worker->waker, &worker->loop);
+    names_destroy(worker->names);
     for (unsigned i = 0; i < worker->n_pipes; i++) {
         close(worker->pipes[i][0]);
         close(worker->pipes[i][1]);

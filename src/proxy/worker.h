@@ -19,9 +19,11 @@
 
 struct worker;
 struct stream;
-struct greeting;   // downstream_greet.c: what comes before HTTP or TCP
-struct h2_session; // h2_session.c: one HTTP/2 connection, of either side
-struct sock_tls;   // sock_tls.c: TLS between a sock and its wire
+struct greeting;    // downstream_greet.c: what comes before HTTP or TCP
+struct h2_session;  // h2_session.c: one HTTP/2 connection, of either side
+struct sock_tls;    // sock_tls.c: TLS between a sock and its wire
+struct names;       // names.h: names that requests ask for
+struct name_answer; // likewise
 
 // ---- sockets ----
 
@@ -222,7 +224,8 @@ struct worker {
     struct list h2_dirty; // sessions with frames to send
     struct list slots_with_idle;
     struct free_pool small, large, heads, streams, connections, upstreams;
-    char *scratch; // SCRATCH_BYTES; never across a call that may build another head
+    struct names *names; // owned
+    char *scratch;       // SCRATCH_BYTES; never across a call that may build another head
     int pipes[PIPES_KEPT][2];
     unsigned n_pipes;
     uint32_t n_downstreams;
@@ -337,4 +340,6 @@ void upstream_close_idle(struct worker *worker);
 int proxy_take_listener_fd(struct proxy *proxy, uint32_t slot, unsigned worker); // -1: none waits
 void proxy_unhold(struct proxy *proxy, struct snapshot *snapshot);
 const struct proxy_options *proxy_get_options(const struct proxy *proxy);
+void proxy_ask_name(struct proxy *proxy, unsigned worker, struct str name);
+struct name_answer *proxy_take_name_answers(struct proxy *proxy, unsigned worker); // NULL: none
 void proxy_note_drained(struct proxy *proxy); // a draining worker's last connection ended
