@@ -74,11 +74,12 @@ def h2load(clients, streams, path="/", options=(), secure=True):
 
 
 def build(folder):
-    """Compiles tlsload into the folder; to be done before its first use."""
-    binary = os.path.join(folder, "tlsload")
-    subprocess.run([os.environ.get("CC", "cc"), "-O2", "-o", binary,
-                    os.path.join(HERE, "tlsload.c"), "-lssl", "-lcrypto"], check=True)
-    built["tlsload"] = binary
+    """Compiles the programs of this folder into the other; to be done before their first use."""
+    for name, libraries in (("tlsload", ["-lssl", "-lcrypto"]), ("rareload", ["-lssl", "-lcrypto"]),
+                            ("link", [])):
+        built[name] = os.path.join(folder, name)
+        subprocess.run([os.environ.get("CC", "cc"), "-O2", "-o", built[name],
+                        os.path.join(HERE, name + ".c"), *libraries], check=True)
 
 
 built = {}

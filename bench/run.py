@@ -15,8 +15,10 @@ import signal
 import sys
 import tempfile
 
+import egress
 import hotspots
 import loads
+import network
 import programs
 import rows
 import whole
@@ -78,7 +80,24 @@ def whole_rows(bench, hosts):
         ("memory", "idle-tls", lambda: whole.idle_connections(bench, 2000, "https", 12000)),
         ("memory", "rest", lambda: whole.at_rest(bench)),
         ("changes", "changes", lambda: whole.changes(bench, hosts, 1000)),
+        ("way-out", "egress-handshakes", lambda: egress.handshakes(bench)),
     ]
+
+
+def way_out(bench, seconds):
+    """(part, row, function) of those that need a distance; each prints a table of its own."""
+    return [("way-out", "egress-saving", lambda: egress.saving(bench, seconds)),
+            ("way-out", "egress-workers", lambda: egress.workers(bench, seconds))]
+
+
+def measure_far(bench, name, run):
+    try:
+        if network.missing():
+            raise RuntimeError(network.missing())
+        run()
+    except RuntimeError as error:
+        print(f"{name}: {error}", file=sys.stderr, flush=True)
+        bench.failed.append(f"{name}: not measured")
 
 
 def measure_all(bench, options):
@@ -101,6 +120,9 @@ def measure_all(bench, options):
         bench.say("|---|---|---|---|---|---|")
     for run in chosen:
         run()
+    for part, name, run in way_out(bench, options.rare_seconds):
+        if wanted(part, name):
+            measure_far(bench, name, run)
     if bench.failed:
         bench.say()
         bench.say("Does not hold: " + "; ".join(bench.failed) + ".")
@@ -126,6 +148,8 @@ def read_options():
     parser.add_argument("--programs", default=",".join(programs.PROGRAMS),
                         help="which to run (default: %(default)s)")
     parser.add_argument("--hosts", type=int, default=10000)
+    parser.add_argument("--rare-seconds", type=int, default=20,
+                        help="how long rare callers call (default: %(default)s)")
     parser.add_argument("--list", action="store_true", help="print parts and rows")
     parser.add_argument("--instructions", metavar="ROW", help="count the instructions of a request"
                         " of this row by callgrind, and name the functions that take most")
@@ -147,7 +171,8 @@ def main():
     if options.list:
         for part, _, table in request_tables(""):
             print(f"{part}: {' '.join(row.name for row in table)}")
-        print("growth: hosts prefixes\nmemory: large idle idle-tls rest\nchanges: changes")
+        print("growth: hosts prefixes\nmemory: large idle idle-tls rest\nchanges: changes\n"
+              "way-out: egress-handshakes egress-saving egress-workers")
         return
     if options.binary:
         os.environ["SLUICEGATE"] = os.path.abspath(options.binary)
