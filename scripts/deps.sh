@@ -7,7 +7,7 @@ set -euo pipefail
 
 build="gcc libc6-dev meson ninja-build pkg-config
        libfyaml-dev libpcre2-dev libxxhash-dev libc-ares-dev libcmocka-dev
-       libssl-dev libnghttp2-dev"
+       libssl-dev libnghttp2-dev libnftables-dev"
 run="curl openssl python3 python3-httpbin python3-gunicorn"
 test="clang libclang-rt-dev llvm python3-pytest python3-websockets dnsmasq-base
       iproute2 nftables nginx curl
