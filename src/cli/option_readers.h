@@ -43,7 +43,13 @@ struct option_row {
     X(capture_mode)  /* compile.is_transparent */ \
     X(mark)      /* uint32_t, 0x539 or 1337; has_upstream_mark */ \
     X(log_level) \
-    X(tls_records)
+    X(tls_records) \
+    X(ids)            /* struct capture_numbers; as all lists of capture it replaces the one before */ \
+    X(ports)          /* likewise; 80,443 or none */ \
+    X(ports_or_all)   /* likewise, or * */ \
+    X(subnets)        /* struct capture_subnets; 10.0.0.0/8,fd00::/8 or none */ \
+    X(subnets_or_all) /* likewise, or * */ \
+    X(fail)           /* capture.life; open or closed */
 // clang-format on
 #define X(name)                                                                                    \
     bool option_read_##name(struct options *options, const struct option_row *row,                 \

@@ -21,9 +21,9 @@ static const struct option_row rows[] = {
      "Serves the captured connections of one workload, with the namespace and labels that are given, instead of Ingresses, Gateways and nodePorts (docs/sidecar.md)."},
     {"outbound-policy", 0, "ALLOW_ANY|REGISTRY_ONLY", "ALLOW_ANY", FOR_MODEL | FOR_SIDECAR, option_read_outbound_policy, 0, 0, 0,
      "In a sidecar: what becomes of connections to what no Service or ServiceEntry declares, where no Sidecar says otherwise. ALLOW_ANY: they go to where the client dialled; REGISTRY_ONLY: HTTP is answered 502, the rest closed."},
-    {"outbound-port", 0, "PORT", "15001", FOR_MODEL | FOR_SIDECAR, option_read_capture_port, AT(compile.outbound_port), 0, 0,
+    {"outbound-port", 0, "PORT", "15001", FOR_MODEL | FOR_SIDECAR | FOR_CAPTURE, option_read_capture_port, AT(compile.outbound_port), 0, 0,
      "In a sidecar: where connections that the workload opens arrive once captured; 0: they are not served."},
-    {"inbound-port", 0, "PORT", "15006", FOR_MODEL | FOR_SIDECAR, option_read_capture_port, AT(compile.inbound_port), 0, 0,
+    {"inbound-port", 0, "PORT", "15006", FOR_MODEL | FOR_SIDECAR | FOR_CAPTURE, option_read_capture_port, AT(compile.inbound_port), 0, 0,
      "In a sidecar: where connections to the workload arrive once captured; 0: they are not served."},
     {"capture-mode", 0, "redirect|tproxy", "redirect", FOR_MODEL | FOR_SIDECAR, option_read_capture_mode, 0, 0, 0,
      "In a sidecar: how connections are captured. redirect: the kernel is asked for the address that was dialled; tproxy: it is the socket's own."},
@@ -99,8 +99,8 @@ static const struct option_row rows[] = {
      "How long an unused connection to an endpoint is kept, where no manifest names another."},
     {"detect-timeout", 0, "DURATION", "200ms", FOR_RUN | FOR_SIDECAR, option_read_duration, AT(proxy.detect_timeout_ms), 1, DAY_MS,
      "In a sidecar: how long the first byte of a connection is awaited whose protocol is not declared; then it is TCP in which the server begins."},
-    {"upstream-mark", 0, "MARK", NULL, FOR_RUN, option_read_mark, AT(proxy.upstream_mark), 0, 0,
-     "The mark (SO_MARK) of connections to endpoints, so that capture leaves them alone; 0: none. Default: 0; in a sidecar 0x539."},
+    {"upstream-mark", 0, "MARK", NULL, FOR_RUN | FOR_CAPTURE, option_read_mark, AT(proxy.upstream_mark), 0, 0,
+     "The mark (SO_MARK) of connections to endpoints, so that capture leaves them alone; 0: none. Default: 0; in a sidecar and for capture 0x539."},
     {"linger-timeout", 0, "DURATION", "2s", FOR_RUN, option_read_duration, AT(proxy.linger_timeout_ms), 1, DAY_MS,
      "How long the rest of a request is read and dropped after an early answer."},
     {"drain-timeout", 0, "DURATION", "45s", FOR_RUN, option_read_duration, AT(drain_timeout_ms), 0, DAY_MS,
@@ -111,6 +111,36 @@ static const struct option_row rows[] = {
      "Asks these servers instead of the system's for names outside the cluster."},
     {"log-level", 0, "LEVEL", "info", FOR_RUN, option_read_log_level, 0, 0, 0,
      "error, warning, info or debug; /logging of the admin server changes it while running."},
+
+    // capture, and run --capture
+    {"capture", 0, NULL, NULL, FOR_RUN | FOR_SIDECAR, option_read_switch, AT(has_capture), 0, 0,
+     "In a sidecar: captures connections by rules of its own (nftables, needs the capability NET_ADMIN) that the kernel removes when the process ends, however it ends. Without it, rules of `sluicegate capture up` are kept in force."},
+    {"mode", 0, "redirect|tproxy", "redirect", FOR_CAPTURE, option_read_capture_mode, 0, 0, 0,
+     "How a connection is led to the sidecar: by nat, or by policy routing to a transparent socket."},
+    {"fail", 0, "open|closed", "open", FOR_CAPTURE, option_read_fail, 0, 0, 0,
+     "What becomes of new connections while no sidecar runs: they pass directly, or they are refused."},
+    {"fail-open-after", 0, "DURATION", "3s", FOR_CAPTURE, option_read_duration, AT(capture.fail_open_ms), 2000, MS(3600),
+     "With `--fail open`: how long after a sidecar's last sign of life, of which it gives one a second, connections pass directly."},
+    {"uid", 0, "ID,...|none", "1337", FOR_CAPTURE, option_read_ids, AT(capture.uids), 0, 0,
+     "Users whose connections are not captured: the sidecar's own. Numbers."},
+    {"gid", 0, "ID,...|none", "none", FOR_CAPTURE, option_read_ids, AT(capture.gids), 0, 0,
+     "Groups whose connections are not captured."},
+    {"capture-uid", 0, "ID,...|none", "1337", FOR_RUN | FOR_HELD, option_read_ids, AT(capture.uids), 0, 0,
+     "With --capture: users whose connections are not captured: the sidecar's own, if they have no mark. Numbers."},
+    {"capture-gid", 0, "ID,...|none", "none", FOR_RUN | FOR_HELD, option_read_ids, AT(capture.gids), 0, 0,
+     "With --capture: groups whose connections are not captured."},
+    {"include-cidrs", 0, "CIDR,...|*|none", "*", FOR_CAPTURE | FOR_RUN | FOR_HELD, option_read_subnets_or_all, AT(capture.include_subnets), 0, 0,
+     "The destinations that are captured on the way out (Istio's includeOutboundIPRanges)."},
+    {"exclude-cidrs", 0, "CIDR,...|none", "none", FOR_CAPTURE | FOR_RUN | FOR_HELD, option_read_subnets, AT(capture.exclude_subnets), 0, 0,
+     "Destinations that are not, also where --include-cidrs has them (excludeOutboundIPRanges)."},
+    {"include-outbound-ports", 0, "PORT,...|none", "none", FOR_CAPTURE | FOR_RUN | FOR_HELD, option_read_ports, AT(capture.include_outbound_ports), 0, 0,
+     "Ports that are captured on the way out whatever the destination (includeOutboundPorts). Port 53 is captured only when it is named here."},
+    {"exclude-outbound-ports", 0, "PORT,...|none", "none", FOR_CAPTURE | FOR_RUN | FOR_HELD, option_read_ports, AT(capture.exclude_outbound_ports), 0, 0,
+     "Ports that are never captured on the way out (excludeOutboundPorts)."},
+    {"include-inbound-ports", 0, "PORT,...|*|none", "*", FOR_CAPTURE | FOR_RUN | FOR_HELD, option_read_ports_or_all, AT(capture.include_inbound_ports), 0, 0,
+     "Ports of the application whose connections are captured on the way in (includeInboundPorts)."},
+    {"exclude-inbound-ports", 0, "PORT,...|none", "none", FOR_CAPTURE | FOR_RUN | FOR_HELD, option_read_ports, AT(capture.exclude_inbound_ports), 0, 0,
+     "Ports that are not (excludeInboundPorts), beside the sidecar's own: 15000, 15001, 15006, 15020, 15021, 15090."},
 
     // docs
     {"dir", 0, "DIR", NULL, FOR_DOCS, option_read_text, AT(docs_dir), 0, 0,
@@ -172,10 +202,32 @@ static void add_word(struct options *options, const char *word)
     options->words[options->n_words++] = word;
 }
 
+// Capture and the sidecar share options, and must agree about them.
+static void settle_capture(struct options *options)
+{
+    struct capture_options *capture = &options->capture;
+    capture->mode = options->compile.is_transparent ? CAPTURE_TPROXY : CAPTURE_REDIRECT;
+    capture->outbound_port = options->compile.outbound_port;
+    capture->inbound_port = options->compile.inbound_port;
+    capture->upstream_mark = options->proxy.upstream_mark;
+    if (options->has_capture)
+        capture->life = CAPTURE_HELD;
+}
+
 // What is due once all options are read: defaults that depend on others, and what excludes others.
-static bool settle(struct options *options, struct buf *reterr)
+static bool settle(struct options *options, unsigned subcommand, struct buf *reterr)
 {
     struct compile_options *compile = &options->compile;
+    bool is_capture = subcommand & FOR_CAPTURE;
+    if ((compile->is_sidecar || is_capture) && !options->has_upstream_mark)
+        options->proxy.upstream_mark = SIDECAR_UPSTREAM_MARK;
+    settle_capture(options);
+    if (is_capture)
+        return true;
+    if (!options->has_capture && options->first_of_held) {
+        buf_printf(reterr, "--%s is about capture: --capture is missing", options->first_of_held);
+        return false;
+    }
     if (!compile->is_sidecar && options->first_of_sidecar) {
         buf_printf(reterr, "--%s is for a sidecar: --sidecar is missing",
                    options->first_of_sidecar);
@@ -191,8 +243,6 @@ static bool settle(struct options *options, struct buf *reterr)
     }
     if (compile->ns.len == 0)
         compile->ns = compile->is_sidecar ? STR("default") : STR("istio-system");
-    if (compile->is_sidecar && !options->has_upstream_mark)
-        options->proxy.upstream_mark = SIDECAR_UPSTREAM_MARK;
     return true;
 }
 
@@ -242,6 +292,8 @@ static enum options_result parse_option(struct options *options, unsigned subcom
     }
     if (row->subcommands & FOR_SIDECAR && !options->first_of_sidecar)
         options->first_of_sidecar = row->name;
+    if (row->subcommands & FOR_HELD && subcommand & FOR_RUN && !options->first_of_held)
+        options->first_of_held = row->name;
     struct buf why = {0};
     bool is_read = row->read(options, row, value, &why);
     if (!is_read)
@@ -274,7 +326,7 @@ enum options_result options_parse(struct options *options, unsigned subcommand, 
         buf_add_text(reterr, "nothing to read: name a manifest or a folder with -f PATH");
         return OPTIONS_ERROR;
     }
-    if (!settle(options, reterr))
+    if (!settle(options, subcommand, reterr))
         return OPTIONS_ERROR;
     options->compile.port_maps = options->port_maps;
     options->compile.n_port_maps = (uint32_t)options->n_port_maps;
@@ -289,6 +341,7 @@ void options_fini(struct options *options)
 {
     for (size_t i = 0; i < options->n_labels; i++)
         free((char *)options->labels[i].key.ptr); // key and value are one allocation
+    capture_options_fini(&options->capture);
     free(options->labels);
     free(options->port_maps);
     free(options->proxy_ports);

@@ -7,6 +7,7 @@
 #pragma once
 #include "base/log.h"
 #include "compile/compile.h"
+#include "l4/capture.h"
 #include "proxy/proxy.h"
 #include "tls/tls.h"
 
@@ -17,8 +18,10 @@ enum {
     FOR_DUMP = 4,
     FOR_DOCS = 8,
     FOR_OTHER = 16, // version, help: no option but --help
+    FOR_CAPTURE = 32,
     FOR_MODEL = FOR_RUN | FOR_CHECK | FOR_DUMP,
     FOR_SIDECAR = 256, // beside the others: refused without --sidecar
+    FOR_HELD = 512,    // likewise: by `run` without --capture
 };
 
 // By default, of connections that a sidecar opens itself. Istio's capture knows Envoy's so.
@@ -48,6 +51,10 @@ struct options {
     struct str dns_server; // empty: the system's
     bool has_upstream_mark;
     const char *first_of_sidecar; // the first option given that is for sidecars alone; NULL: none
+
+    bool has_capture; // run --capture
+    const char *first_of_held;
+    struct capture_options capture;
 
     bool json;           // check, dump
     struct str docs_dir; // docs

@@ -386,6 +386,105 @@ static void test_options_that_a_sidecar_alone_has(void **state)
                    "--outbound-port: \"70000\" is not a port (1 to 65535), or 0 for none");
 }
 
+static void assert_numbers(const struct capture_numbers *numbers, const uint32_t *items, size_t n)
+{
+    assert_false(numbers->are_all);
+    assert_int_equal(numbers->n, n);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(numbers->items[i], items[i]);
+}
+
+static void test_capture_has_the_defaults_of_the_sidecar(void **state)
+{
+    (void)state;
+    const struct capture_options *capture = &options.capture;
+    assert_int_equal(parse(FOR_CAPTURE, 1, (char *[]){"up", NULL}), OPTIONS_OK);
+    assert_string_equal(options.words[0], "up");
+    assert_int_equal(capture->mode, CAPTURE_REDIRECT);
+    assert_int_equal(capture->life, CAPTURE_FAIL_OPEN);
+    assert_int_equal(capture->fail_open_ms, 3000);
+    assert_int_equal(capture->outbound_port, 15001);
+    assert_int_equal(capture->inbound_port, 15006);
+    assert_int_equal(capture->upstream_mark, 0x539);
+    assert_numbers(&capture->uids, (uint32_t[]){1337}, 1);
+    assert_numbers(&capture->gids, NULL, 0);
+    assert_true(capture->include_subnets.are_all);
+    assert_int_equal(capture->exclude_subnets.n, 0);
+    assert_true(capture->include_inbound_ports.are_all);
+    assert_numbers(&capture->include_outbound_ports, NULL, 0);
+    assert_numbers(&capture->exclude_outbound_ports, NULL, 0);
+    assert_numbers(&capture->exclude_inbound_ports, NULL, 0);
+}
+
+static void test_a_list_of_capture_replaces_the_one_before(void **state)
+{
+    (void)state;
+    const struct capture_options *capture = &options.capture;
+    assert_int_equal(PARSE(FOR_CAPTURE, "--uid=1,2", "--uid", "7, 9", "--include-cidrs",
+                           "10.1.2.3/8,fd00::1", "--include-inbound-ports=80",
+                           "--exclude-inbound-ports=22", "--exclude-inbound-ports=none",
+                           "--outbound-port=0", "--upstream-mark=5", "--mode=tproxy",
+                           "--fail=closed", "--fail-open-after=2s500ms"),
+                     OPTIONS_OK);
+    assert_numbers(&capture->uids, (uint32_t[]){7, 9}, 2);
+    assert_false(capture->include_subnets.are_all);
+    assert_int_equal(capture->include_subnets.n, 2);
+    assert_int_equal(capture->include_subnets.items[0].bits, 8);
+    assert_int_equal(capture->include_subnets.items[0].base.ip[1], 0);
+    assert_int_equal(capture->include_subnets.items[1].bits, 128);
+    assert_numbers(&capture->include_inbound_ports, (uint32_t[]){80}, 1);
+    assert_numbers(&capture->exclude_inbound_ports, NULL, 0);
+    assert_int_equal(capture->outbound_port, 0);
+    assert_int_equal(capture->upstream_mark, 5);
+    assert_int_equal(capture->mode, CAPTURE_TPROXY);
+    assert_int_equal(capture->life, CAPTURE_FAIL_CLOSED);
+    assert_int_equal(capture->fail_open_ms, 2500);
+    assert_int_equal(PARSE(FOR_CAPTURE, "--include-cidrs=10.0.0.0/8", "--include-cidrs=*"),
+                     OPTIONS_OK);
+    assert_true(capture->include_subnets.are_all);
+    assert_int_equal(capture->include_subnets.n, 0);
+}
+
+static void test_lists_of_capture_are_checked(void **state)
+{
+    (void)state;
+    assert_refused(PARSE(FOR_CAPTURE, "--exclude-inbound-ports=80,"),
+                   "--exclude-inbound-ports: \"80,\" is not a list of ports (80,443) or none");
+    assert_refused(PARSE(FOR_CAPTURE, "--exclude-outbound-ports=*"),
+                   "--exclude-outbound-ports: \"*\" is not a list of ports (80,443) or none");
+    assert_refused(PARSE(FOR_CAPTURE, "--include-inbound-ports=0"),
+                   "--include-inbound-ports: \"0\" is not a list of ports (80,443), * or none");
+    assert_refused(PARSE(FOR_CAPTURE, "--uid=root"),
+                   "--uid: \"root\" is not a list of numbers (1337,1338) or none");
+    assert_refused(PARSE(FOR_CAPTURE, "--exclude-cidrs=10.0.0.0/33"),
+                   "--exclude-cidrs: \"10.0.0.0/33\" is not a list of subnets "
+                   "(10.0.0.0/8,fd00::/8) or none");
+    assert_refused(PARSE(FOR_CAPTURE, "--include-cidrs=10.0.0.0/8,*"),
+                   "--include-cidrs: \"10.0.0.0/8,*\" is not a list of subnets "
+                   "(10.0.0.0/8,fd00::/8), * or none");
+    assert_refused(PARSE(FOR_CAPTURE, "--fail=ajar"), "--fail: \"ajar\" is not open or closed");
+    assert_refused(PARSE(FOR_CAPTURE, "--fail-open-after=1s"),
+                   "--fail-open-after: \"1s\" is not within 2000 ms and 3600000 ms");
+}
+
+static void test_a_sidecar_captures_by_the_same_options(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("--sidecar", "--capture", "--capture-mode=tproxy", "--capture-uid=9",
+                         "--exclude-cidrs=10.0.0.0/8", "--outbound-port=1", "--upstream-mark=2"),
+                     OPTIONS_OK);
+    assert_int_equal(options.capture.life, CAPTURE_HELD);
+    assert_int_equal(options.capture.mode, CAPTURE_TPROXY);
+    assert_int_equal(options.capture.outbound_port, 1);
+    assert_int_equal(options.capture.upstream_mark, 2);
+    assert_int_equal(options.capture.exclude_subnets.n, 1);
+    assert_numbers(&options.capture.uids, (uint32_t[]){9}, 1);
+    assert_refused(RUN("--capture"), "--capture is for a sidecar: --sidecar is missing");
+    assert_refused(RUN("--sidecar", "--exclude-cidrs=10.0.0.0/8"),
+                   "--exclude-cidrs is about capture: --capture is missing");
+    assert_refused(RUN("--sidecar", "--capture", "--fail=open"), "unknown option --fail");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -410,6 +509,10 @@ int main(void)
         cmocka_unit_test(test_a_sidecar_has_its_own_defaults),
         cmocka_unit_test(test_options_of_a_sidecar),
         cmocka_unit_test(test_options_that_a_sidecar_alone_has),
+        cmocka_unit_test(test_capture_has_the_defaults_of_the_sidecar),
+        cmocka_unit_test(test_a_list_of_capture_replaces_the_one_before),
+        cmocka_unit_test(test_lists_of_capture_are_checked),
+        cmocka_unit_test(test_a_sidecar_captures_by_the_same_options),
     };
     return cmocka_run_group_tests(tests, NULL, fini);
 }

@@ -104,6 +104,7 @@ static void begin_end(struct runtime *runtime, const char *signal_name)
     log_info("run", "%s: draining for at most %u ms", signal_name,
              runtime->options->drain_timeout_ms);
     runtime->is_draining = true;
+    capturer_stop(&runtime->capturer);
     proxy_drain(runtime->proxy, runtime->options->drain_timeout_ms, on_drained, runtime);
 }
 
@@ -293,6 +294,11 @@ static int begin_serving(struct runtime *runtime)
     }
     malloc_trim(0); // reading left a lot behind
     text.len = 0;
+    if (!capturer_begin(&runtime->capturer, &runtime->loop, &text)) {
+        int status = say("--capture: %.*s", STR_ARG(buf_str(&text)));
+        buf_fini(&text);
+        return status;
+    }
     proxy_describe_listeners(runtime->proxy, &text);
     fprintf(stderr, "sluicegate: ready: %.*s\n",
             text.len ? (int)text.len : (int)STR("no listeners yet").len,
@@ -342,6 +348,7 @@ static void finish(struct runtime *runtime)
         folder_close(runtime->source);
     if (runtime->proxy)
         proxy_destroy(runtime->proxy);
+    capturer_close(&runtime->capturer);
     access_log_close(runtime->access_log);
     resolver_destroy(runtime->resolver);
     registry_destroy(runtime->registry);
@@ -370,6 +377,12 @@ int run_subcommand(const struct options *options)
     mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
     log_set_level(options->log_level);
     struct runtime runtime = {.options = options, .signals.fd = -1};
+    struct buf why = {0};
+    if (!capturer_open(&runtime.capturer, options, &why)) {
+        int refused = say("--capture: %.*s", STR_ARG(buf_str(&why)));
+        buf_fini(&why);
+        return refused;
+    }
     loop_init(&runtime.loop);
     timer_init(&runtime.retry, on_retry);
     timer_init(&runtime.trim, on_trim);

@@ -3,6 +3,7 @@
 // run.c starts and ends it, change.c takes changes through it.
 #pragma once
 #include "admin/admin.h"
+#include "cli/capturer.h"
 #include "cli/diag_history.h"
 #include "cli/options.h"
 #include "dns/resolver.h"
@@ -26,6 +27,7 @@ struct runtime {
     const struct format *access_log_format;
     struct proxy *proxy;
     struct admin *admin;
+    struct capturer capturer; // of a sidecar
 
     uint64_t generation; // of the snapshot compiled last
     bool is_changed;     // an object or a resolved name; compiled at the end of the turn

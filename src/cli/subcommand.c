@@ -20,6 +20,13 @@ const struct subcommand subcommands[] = {
      "Prints what the manifests compile to: listeners, hosts, routes, clusters.",
      "Exit status: 0, also when objects have errors (`sluicegate check` shows them);\n"
      "1 when a file could not be read; 2 for wrong usage.\n"},
+    {"capture", capture_subcommand, FOR_CAPTURE, 1, "up|down|status|print [OPTION]...",
+     "Sends the TCP connections of this network namespace to the sidecar in it.",
+     "up sets the rules (nftables, the table `inet sluicegate_capture`, and for tproxy a\n"
+     "routing rule), or replaces them, in one step; down removes them; status says what is\n"
+     "in force; print shows the rules of up and changes nothing. All but print need the\n"
+     "capability NET_ADMIN.\n"
+     "Exit status: 0; 1 when it could not be done; 2 for wrong usage.\n"},
     {"docs", docs_subcommand, FOR_DOCS, 1, "[PAGE] [OPTION]...",
      "Prints a page of the reference; without PAGE, the names of the pages.", ""},
     {"version", version_subcommand, FOR_OTHER, 0, "", "Prints the version.", ""},

@@ -26,6 +26,7 @@ void subcommand_report_unknown(const char *name);
 int run_subcommand(const struct options *options);
 int check_subcommand(const struct options *options);
 int dump_subcommand(const struct options *options);
+int capture_subcommand(const struct options *options);
 int docs_subcommand(const struct options *options);
 int version_subcommand(const struct options *options);
 int help_subcommand(const struct options *options);
