@@ -28,6 +28,17 @@ def free_port():
         return s.getsockname()[1]
 
 
+def free_ports(names):
+    """A port for each name, no two alike."""
+    sockets = {name: socket.socket() for name in names}
+    for s in sockets.values():
+        s.bind(("127.0.0.1", 0))
+    ports = {name: s.getsockname()[1] for name, s in sockets.items()}
+    for s in sockets.values():
+        s.close()
+    return ports
+
+
 def write(path, text):
     with open(path, "w") as f:
         f.write(text)
@@ -90,7 +101,7 @@ class Backend(Process):
     """A small answer at /, files under /f/ (64k, 1m, 64m), a gRPC answer, and counters."""
 
     def __init__(self, folder, core):
-        self.ports = {back: free_port() for back in ("http", "https", "h2c")}
+        self.ports = free_ports(("http", "https", "h2c"))
         for name, size in (("64k", 1 << 16), ("1m", 1 << 20), ("64m", 1 << 26)):
             with open(os.path.join(folder, name), "wb") as f:
                 f.write(os.urandom(size))

@@ -44,7 +44,8 @@ def wrk(connections, path="/", script=None, host=NAME):
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-H", f"Host: {host}"]
         if script:
             command = command[:-2] + ["-s", script]
-        output = run(command + [f"http://127.0.0.1:{program.port}{path}"], core)
+        address = getattr(program, "address", "127.0.0.1")
+        output = run(command + [f"http://{address}:{program.port}{path}"], core)
         requests, received = re.search(r"(\d+) requests in [\d.]+\w+, ([\d.]+\w+) read",
                                        output).groups()
         errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)",

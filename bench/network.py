@@ -9,6 +9,8 @@ The client reaches the outside through the gateway's namespace, so its own conne
 far link. That link is delayed by netem where the kernel has it, else it is a relay of ours between two
 tun devices (link.c), which does the same and says how punctual it was. Addresses are those set aside for
 benchmarks (RFC 2544). Needs root; all of it is gone when the block ends."""
+import contextlib
+import ctypes
 import json
 import os
 import shutil
@@ -26,9 +28,42 @@ def missing():
     """Why there can be no such network here; None where it can."""
     if os.geteuid() != 0:
         return "needs root, for network namespaces"
-    if not shutil.which("ip"):
-        return "needs ip (iproute2)"
+    for tool, package in (("ip", "iproute2"), ("nft", "nftables"), ("dnsmasq", "dnsmasq-base")):
+        if not shutil.which(tool):
+            return f"needs {tool} ({package})"
     return None
+
+
+@contextlib.contextmanager
+def alone():
+    """This thread, and what it starts, in a network namespace of its own with a loopback and nothing
+    else; it goes with the last process in it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    newnet = 0x40000000  # CLONE_NEWNET
+    with open("/proc/thread-self/ns/net", "rb") as before:
+        if libc.unshare(newnet):
+            raise RuntimeError(f"unshare: {os.strerror(ctypes.get_errno())}")
+        try:
+            ip("link", "set", "lo", "up")
+            yield
+        finally:
+            if libc.setns(before.fileno(), newnet):
+                raise RuntimeError(f"setns: {os.strerror(ctypes.get_errno())}")
+
+
+def capture(address, port):
+    """What is dialled at `address` arrives at our port, as a sidecar has it."""
+    ip("route", "add", address, "dev", "lo", "src", "127.0.0.1")
+    rules = f"""table ip bench {{
+  chain output {{
+    type nat hook output priority -100
+    ip daddr {address} meta l4proto tcp redirect to :{port}
+  }}
+}}
+"""
+    done = subprocess.run(["nft", "-f", "-"], input=rules, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"nft: {done.stderr.strip()}")
 
 
 def ip(*words):

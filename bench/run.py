@@ -16,11 +16,13 @@ import sys
 import tempfile
 
 import egress
+import entries
 import hotspots
 import loads
 import network
 import programs
 import rows
+import sidecar
 import whole
 from compare import Bench, compare
 
@@ -84,13 +86,16 @@ def whole_rows(bench, hosts):
     ]
 
 
-def way_out(bench, seconds):
-    """(part, row, function) of those that need a distance; each prints a table of its own."""
+def way_out(bench, options):
+    """(part, row, function) of those in network namespaces; each prints a table of its own."""
+    seconds = options.rare_seconds
     return [("way-out", "egress-saving", lambda: egress.saving(bench, seconds)),
-            ("way-out", "egress-workers", lambda: egress.workers(bench, seconds))]
+            ("way-out", "egress-workers", lambda: egress.workers(bench, seconds)),
+            ("way-out", "entries", lambda: entries.entries(bench, options.hosts)),
+            ("way-out", "sidecar", lambda: sidecar.overhead(bench))]
 
 
-def measure_far(bench, name, run):
+def measure_apart(bench, name, run):
     try:
         if network.missing():
             raise RuntimeError(network.missing())
@@ -120,9 +125,9 @@ def measure_all(bench, options):
         bench.say("|---|---|---|---|---|---|")
     for run in chosen:
         run()
-    for part, name, run in way_out(bench, options.rare_seconds):
+    for part, name, run in way_out(bench, options):
         if wanted(part, name):
-            measure_far(bench, name, run)
+            measure_apart(bench, name, run)
     if bench.failed:
         bench.say()
         bench.say("Does not hold: " + "; ".join(bench.failed) + ".")
@@ -172,7 +177,7 @@ def main():
         for part, _, table in request_tables(""):
             print(f"{part}: {' '.join(row.name for row in table)}")
         print("growth: hosts prefixes\nmemory: large idle idle-tls rest\nchanges: changes\n"
-              "way-out: egress-handshakes egress-saving egress-workers")
+              "way-out: egress-handshakes egress-saving egress-workers entries sidecar")
         return
     if options.binary:
         os.environ["SLUICEGATE"] = os.path.abspath(options.binary)

@@ -13,7 +13,8 @@ test="clang libclang-rt-dev llvm python3-pytest python3-websockets dnsmasq-base
       iproute2 nftables nginx curl
       prometheus nghttp2-client nghttp2-server openssl python3-cryptography
       python3-h2 python3-hpack python3-httpx python3-grpcio testssl.sh"
-bench="nginx libnginx-mod-stream haproxy wrk python3 nghttp2-client openssl iproute2 procps"
+bench="nginx libnginx-mod-stream haproxy wrk python3 nghttp2-client openssl iproute2 procps
+       nftables dnsmasq-base"
 fmt="clang-format"
 
 packages=""
