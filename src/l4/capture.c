@@ -205,10 +205,12 @@ static void put_outbound(const struct capture_options *options, struct buf *out)
     free(excluded.items);
     put_ports(&options->include_outbound_ports, verdict, out);
     put_subnets(&options->exclude_subnets, "return", out);
+    char verdict_of_tcp[64]; // a port may be rewritten only where TCP was asked for
+    snprintf(verdict_of_tcp, sizeof verdict_of_tcp, "meta l4proto tcp %s", verdict);
     if (options->include_subnets.are_all)
-        buf_printf(out, "        meta l4proto tcp %s\n", verdict);
+        buf_printf(out, "        %s\n", verdict_of_tcp);
     else
-        put_subnets(&options->include_subnets, verdict, out);
+        put_subnets(&options->include_subnets, verdict_of_tcp, out);
     buf_add_text(out, "    }\n");
 }
 

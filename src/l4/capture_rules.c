@@ -89,16 +89,15 @@ static bool replace_table(struct nft *nft, const struct capture_options *options
         return false;
     }
     // The route must be there before packets are marked, and as long as they are.
-    if (options->mode == CAPTURE_TPROXY && !add_routing(reterr))
-        return false;
     struct buf text = {0}, ignored = {0};
     capture_render(options, was_in_force(&before), &text);
-    int result = nft_apply(nft, text.data, reterr);
-    if (result < 0 && !before.is_there)
+    bool is_replaced = (options->mode != CAPTURE_TPROXY || add_routing(reterr)) &&
+                       nft_apply(nft, text.data, reterr) == 0;
+    if (!is_replaced && !before.is_there)
         remove_routing(&ignored);
     buf_fini(&ignored);
     buf_fini(&text);
-    if (result < 0)
+    if (!is_replaced)
         return false;
     return options->mode == CAPTURE_TPROXY || remove_routing(reterr);
 }

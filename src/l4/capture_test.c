@@ -188,7 +188,7 @@ static void test_ports_come_before_subnets_and_exclusion_before_inclusion(void *
                         "        tcp dport { 9090 } redirect to :15001\n"
                         "        ip daddr { 10.0.0.0/8 } return\n"
                         "        ip6 daddr { fd00::/8 } return\n"
-                        "        ip daddr { 192.0.2.1/32 } redirect to :15001\n");
+                        "        ip daddr { 192.0.2.1/32 } meta l4proto tcp redirect to :15001\n");
 }
 
 static void test_dns_is_captured_when_its_port_is_named(void **state)

@@ -10,8 +10,11 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 #include <nftables/libnftables.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 struct nft {
     struct nft_ctx *context;
@@ -201,8 +204,8 @@ void nft_close(struct nft *nft)
     free(nft);
 }
 
-// "<cmdline>:3:1-20: Error: Could not process rule: No such file or directory" and the source with
-// a ruler, as "No such file or directory, at: ip daddr ...".
+// "/proc/self/fd/5:3:1-20: Error: Could not process rule: No such file or directory" and the source
+// with a ruler, as "No such file or directory, at: ip daddr ...".
 static void explain(const char *text, const char *error, struct buf *reterr)
 {
     struct str first = str_of(error), rest = first;
@@ -237,11 +240,32 @@ static int error_number(const char *error)
     return -EINVAL;
 }
 
+// A file in memory with the text: of a file libnftables says where in it the mistake is.
+static int open_text(const char *text, char path[32], struct buf *reterr)
+{
+    int fd = memfd_create("nftables", MFD_CLOEXEC);
+    size_t len = strlen(text);
+    if (fd < 0 || write(fd, text, len) != (ssize_t)len) {
+        int error = errno;
+        buf_printf(reterr, "nftables: a file in memory: %s", strerror(error));
+        if (fd >= 0)
+            close(fd);
+        return -error;
+    }
+    snprintf(path, 32, "/proc/self/fd/%d", fd);
+    return fd;
+}
+
 int nft_apply(struct nft *nft, const char *text, struct buf *reterr)
 {
-    int result = nft_run_cmd_from_buffer(nft->context, text);
+    char path[32];
+    int fd = open_text(text, path, reterr);
+    if (fd < 0)
+        return fd;
+    int result = nft_run_cmd_from_filename(nft->context, path);
     const char *error = nft_ctx_get_error_buffer(nft->context);
     nft_ctx_get_output_buffer(nft->context); // both are emptied by being read
+    close(fd);
     if (result == 0)
         return 0;
     explain(text, error, reterr);
