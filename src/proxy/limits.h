@@ -82,6 +82,10 @@ enum {
         500, // from accepting: a connection that has asked for nothing yet is on its way to
     LOG_FLUSH_MS = 50, // oldest access-log line in a worker's chunk
 
+    // Endpoints that no snapshot has, of all workers; each has an equal part.
+    DYNAMIC_ENDPOINTS_MAX = 4096,
+    DYNAMIC_FAILURE_MS = 10000, // an address of a name that could not be connected to: others first
+
     SLOTS_PER_PAGE = 64,
     SLOT_PAGES_MAX = 32768, // 2 million clusters or endpoints
 };

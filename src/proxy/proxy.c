@@ -9,6 +9,7 @@
 #include "proxy/proxy.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "proxy/dynamic.h"
 #include "proxy/names.h"
 #include "proxy/worker.h"
 #include <arpa/inet.h>
@@ -32,6 +33,7 @@ struct proxy {
     struct proxy_options options;
     struct loop *control;
     struct worker **workers;
+    struct dynamic_slots *dynamic_slots;
     pthread_t *threads;
     struct socket_set *_Atomic sets;  // by listener slot; replaced whole when it grows
     struct socket_set **retired_sets; // older arrays, kept until the end: a worker may read one
@@ -74,6 +76,11 @@ void proxy_options_default(struct proxy_options *options)
 const struct proxy_options *proxy_get_options(const struct proxy *proxy)
 {
     return &proxy->options;
+}
+
+struct dynamic_slots *proxy_dynamic_slots(const struct proxy *proxy)
+{
+    return proxy->dynamic_slots;
 }
 
 // ---- snapshots ----
@@ -401,6 +408,7 @@ struct proxy *proxy_create(const struct proxy_options *options, struct loop *con
     CHECK(error == 0);
     timer_init(&proxy->drain_timer, on_drain_timer);
     proxy->names = name_exchange_create(options->n_workers);
+    proxy->dynamic_slots = dynamic_slots_create();
     proxy->workers = calloc(options->n_workers, sizeof(struct worker *));
     proxy->threads = calloc(options->n_workers, sizeof *proxy->threads);
     CHECK(proxy->workers != NULL && proxy->threads != NULL);
@@ -479,6 +487,7 @@ void proxy_destroy(struct proxy *proxy)
     waker_close(&proxy->waker, proxy->control);
     free_sets(proxy);
     name_exchange_destroy(proxy->names);
+    dynamic_slots_destroy(proxy->dynamic_slots);
     free(proxy->live);
     free(proxy->workers);
     free(proxy->threads);

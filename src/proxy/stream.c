@@ -238,7 +238,7 @@ static void choose_tcp_cluster(struct stream *stream, const struct tcp_routes *r
     stream->cluster = stream->target->cluster;
     if (stream->cluster->is_missing)
         end_tcp(stream, FLAG_BIT(NC), STR("cluster_not_found"));
-    else if (stream->cluster->n_endpoints == 0)
+    else if (stream->cluster->discovery == CLUSTER_STATIC && stream->cluster->n_endpoints == 0)
         end_tcp(stream, FLAG_BIT(UH), STR("no_healthy_upstream"));
 }
 

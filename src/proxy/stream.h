@@ -158,6 +158,8 @@ struct stream {
     uint8_t n_attempts; // heads sent upstream
     struct str tried[TRIES_MAX];
     const struct endpoint *tried_endpoints[TRIES_MAX];
+    struct address candidates[TRIES_MAX]; // of a cluster without endpoints of its own
+    uint8_t n_candidates;                 // of any: how many tries there may be to connect
     uint64_t upstream_ids[TRIES_MAX];
     uint64_t upstream_id;
     uint32_t n_upstream_ids;
@@ -235,7 +237,12 @@ void stream_log_refused(struct downstream *down, const struct refusal *refusal);
 STREAM_STEPS(X)
 #undef X
 
+// stream_endpoint.c: where the next try goes. NULL: it is awaited (the stream will be woken), or
+// the answer is given.
+const struct endpoint *stream_pick_endpoint(struct stream *stream, bool *ret_is_awaited);
 // stream_connect.c
+void stream_fail_connect(struct stream *stream, uint64_t flags, struct str details,
+                         struct str text);
 void stream_leave_upstream(struct stream *stream, bool reusable, bool is_error);
 void stream_detach_upstream(struct stream *stream, bool is_error); // a shared one that is lost
 // stream_fail.c: what each failure means for the request; a step returns what these return
@@ -319,6 +326,7 @@ bool head_text_put(struct head_text *text, struct worker *worker, struct str byt
 void head_text_fini(struct head_text *text, struct worker *worker);
 struct str head_text_str(const struct head_text *text);
 bool stream_may_upgrade(const struct h1_request *req); // it has an Upgrade field
+struct str stream_forwarded_host(struct stream *stream); // upstream.c: Host as it is forwarded
 struct str stream_scheme(const struct stream *stream); // of the client's side
 // stream_log.c
 void stream_log(struct stream *stream);

@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The steps `connect` and `send`: an endpoint, a connection to it, the request's head.
+#include "proxy/dynamic.h"
 #include "proxy/stream.h"
 #include <stdlib.h>
-
-static uint32_t active_of(void *arg, const struct endpoint *endpoint)
-{
-    struct worker *worker = arg;
-    return worker_endpoint_slot(worker, endpoint)->active;
-}
 
 static void note_endpoint(struct stream *stream, const struct endpoint *endpoint)
 {
@@ -122,19 +117,10 @@ enum step_result stream_step_connect(struct stream *stream)
         COUNT(stream->cluster_slot->counters[CLUSTER_COUNTER_REQUESTS], 1);
         COUNT(stream->cluster_slot->counters[CLUSTER_COUNTER_ACTIVE], 1);
     }
-    struct balance_view view = {.random = worker_random(worker),
-                                .active = active_of,
-                                .arg = worker,
-                                .tried = stream->tried_endpoints,
-                                .n_tried = stream->n_tries};
-    view.random2 = view.random * UINT64_C(0x9E3779B97F4A7C15);
-    const struct endpoint *endpoint = balance_pick(stream->cluster, &stream->cluster_slot->balance,
-                                                   &view, stream->hold->snapshot->generation);
-    if (!endpoint) {
-        stream_reply(stream, 503, FLAG_BIT(UH), STR("no_healthy_upstream"),
-                     STR("no healthy upstream"));
-        return STEP_NEXT;
-    }
+    bool is_awaited;
+    const struct endpoint *endpoint = stream_pick_endpoint(stream, &is_awaited);
+    if (!endpoint)
+        return is_awaited ? STEP_WAIT : STEP_NEXT;
     note_endpoint(stream, endpoint);
     int error = 0;
     struct upstream *up = upstream_acquire(stream, endpoint, &error);
@@ -156,27 +142,38 @@ enum step_result stream_step_connect(struct stream *stream)
     return STEP_NEXT;
 }
 
+// No connection, and no more tries.
+void stream_fail_connect(struct stream *stream, uint64_t flags, struct str details, struct str text)
+{
+    COUNT(stream->cluster_slot->counters[CLUSTER_COUNTER_FAILURES], 1);
+    if (!stream->is_tcp) {
+        stream_reply(stream, 503, flags, details, text);
+        return;
+    }
+    stream->flags |= flags;
+    stream->details = details;
+    stream->cut = true;
+    stream->step = STEP_finish;
+}
+
 // Another endpoint may do: nothing was sent, so trying again is always safe.
 static enum step_result connect_failed(struct stream *stream, int error)
 {
     stream_leave_upstream(stream, false, true);
-    if (stream->n_tries < TRIES_MAX && stream->n_tries < stream->cluster->n_endpoints) {
+    if (stream->cluster->discovery != CLUSTER_STATIC)
+        dynamic_note_failure(stream, stream->endpoint);
+    if (stream->n_tries < stream->n_candidates) {
         WORKER_COUNT(stream->worker, RETRIES, 1);
         stream->step = STEP_connect;
         return STEP_NEXT;
     }
-    COUNT(stream->cluster_slot->counters[CLUSTER_COUNTER_FAILURES], 1);
     uint64_t flags = FLAG_BIT(UF) | (stream->n_tries > 1 ? FLAG_BIT(URX) : 0);
-    if (stream->is_tcp) {
-        stream->flags |= flags;
-        stream->cut = true;
-        stream->step = STEP_finish;
-        return STEP_NEXT;
-    }
-    stream_reply(stream, 503, flags,
-                 STR("upstream_reset_before_response_started{connection_failure}"),
-                 STR("upstream connect error or disconnect/reset before headers. reset reason: "
-                     "connection failure"));
+    stream_fail_connect(
+        stream, flags,
+        stream->is_tcp ? STR_NONE
+                       : STR("upstream_reset_before_response_started{connection_failure}"),
+        STR("upstream connect error or disconnect/reset before headers. reset reason: "
+            "connection failure"));
     return STEP_NEXT;
 }
 

@@ -4,6 +4,7 @@
 // own while they live, and a request takes the first that has room.
 #include "proxy/upstream.h"
 #include "http/uri.h"
+#include "proxy/dynamic.h"
 #include <stdlib.h>
 
 // The slot has connections that a change of configuration may have to close.
@@ -33,9 +34,8 @@ static bool is_stale(const struct upstream *up)
 // one may be the last to use it.
 static bool is_served(const struct upstream *up)
 {
-    const struct snapshot *snapshot = up->worker->hold->snapshot;
-    return up->slot->number < snapshot->n_endpoint_slots &&
-           snapshot->endpoint_identity[up->slot->number] == up->identity;
+    return endpoint_slot_is_served(proxy_dynamic_slots(up->worker->proxy),
+                                   up->worker->hold->snapshot, up->slot->number, up->identity);
 }
 
 // For the next handshake with the endpoint to be a short one.
@@ -301,8 +301,8 @@ static struct endpoint_slot *find_slot(struct stream *stream, const struct endpo
                                        uint64_t *ret_identity)
 {
     struct worker *worker = stream->worker;
-    struct endpoint_slot *slot = worker_endpoint_slot(worker, endpoint);
-    uint64_t identity = stream->hold->snapshot->endpoint_identity[endpoint->slot];
+    struct endpoint_slot *slot = worker_endpoint_slot(worker, endpoint->slot);
+    uint64_t identity = endpoint_slot_identity(worker, stream->hold->snapshot, endpoint->slot);
     *ret_identity = identity;
     if (slot->identity == identity)
         return slot;
@@ -349,8 +349,7 @@ static struct upstream *take_pooled(struct stream *stream, struct endpoint_slot 
     return up;
 }
 
-// What the endpoint's certificate is for, unless the cluster says more: Host as it is forwarded.
-static struct str host_of(struct stream *stream)
+struct str stream_forwarded_host(struct stream *stream)
 {
     struct str host;
     uint16_t port;
@@ -358,6 +357,12 @@ static struct str host_of(struct stream *stream)
         return stream->host;
     char *room = stream_alloc(stream, stream->authority.len);
     return uri_split_authority(stream->authority, room, &host, &port) ? host : stream->host;
+}
+
+// What the endpoint's certificate is for, unless the cluster says more.
+static struct str tls_host_of(struct stream *stream)
+{
+    return stream->is_tcp ? str_of(stream->down->sni) : stream_forwarded_host(stream);
 }
 
 struct upstream *upstream_acquire(struct stream *stream, const struct endpoint *endpoint,
@@ -368,7 +373,7 @@ struct upstream *upstream_acquire(struct stream *stream, const struct endpoint *
     struct endpoint_slot *slot = find_slot(stream, endpoint, &identity);
     uint8_t protocol = wanted_protocol(stream);
     if (cluster->tls && tls_context_goes_by_host(cluster->tls) && stream->tls_host.len == 0)
-        stream->tls_host = host_of(stream);
+        stream->tls_host = tls_host_of(stream);
     struct upstream *up = take_pooled(stream, slot, protocol);
     if (up)
         return up;
@@ -399,7 +404,7 @@ void upstream_release(struct upstream *up)
 }
 
 // Shared connections end with the streams that they carry.
-static void close_idle_of(struct endpoint_slot *slot)
+void upstream_close_idle_of(struct endpoint_slot *slot)
 {
     while (!list_empty(&slot->idle))
         upstream_close(LIST_ENTRY(slot->idle.next, struct upstream, node));
@@ -418,9 +423,9 @@ void upstream_close_stale(struct worker *worker, const struct snapshot *snapshot
          node = next) {
         next = node->next;
         struct endpoint_slot *slot = LIST_ENTRY(node, struct endpoint_slot, in_use);
-        if (slot->number >= snapshot->n_endpoint_slots ||
-            snapshot->endpoint_identity[slot->number] != slot->identity)
-            close_idle_of(slot);
+        if (!endpoint_slot_is_served(proxy_dynamic_slots(worker->proxy), snapshot, slot->number,
+                                     slot->identity))
+            upstream_close_idle_of(slot);
     }
 }
 
@@ -429,6 +434,6 @@ void upstream_close_idle(struct worker *worker)
     for (struct list *node = worker->slots_with_idle.next, *next; node != &worker->slots_with_idle;
          node = next) {
         next = node->next;
-        close_idle_of(LIST_ENTRY(node, struct endpoint_slot, in_use));
+        upstream_close_idle_of(LIST_ENTRY(node, struct endpoint_slot, in_use));
     }
 }

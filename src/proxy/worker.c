@@ -2,6 +2,7 @@
 // A worker's life: adopt the newest snapshot, wait, handle events, run what has to go on, repeat.
 #include "proxy/worker.h"
 #include "base/clock.h"
+#include "proxy/dynamic.h"
 #include "proxy/h2_session.h"
 #include "proxy/names.h"
 #include <stdio.h>
@@ -79,9 +80,9 @@ struct str worker_date(struct worker *worker)
 
 // ---- slots ----
 
-struct endpoint_slot *worker_endpoint_slot(struct worker *worker, const struct endpoint *endpoint)
+struct endpoint_slot *worker_endpoint_slot(struct worker *worker, uint32_t number)
 {
-    uint32_t page_no = endpoint->slot / SLOTS_PER_PAGE;
+    uint32_t page_no = number / SLOTS_PER_PAGE;
     CHECK(page_no < SLOT_PAGES_MAX);
     struct endpoint_page *page =
         atomic_load_explicit(&worker->endpoint_pages[page_no], memory_order_relaxed);
@@ -96,7 +97,7 @@ struct endpoint_slot *worker_endpoint_slot(struct worker *worker, const struct e
         }
         atomic_store_explicit(&worker->endpoint_pages[page_no], page, memory_order_release);
     }
-    return &page->slots[endpoint->slot % SLOTS_PER_PAGE];
+    return &page->slots[number % SLOTS_PER_PAGE];
 }
 
 struct cluster_slot *worker_cluster_slot(struct worker *worker, const struct snapshot *snapshot,
@@ -215,6 +216,7 @@ static void adopt(struct worker *worker, struct snapshot *snapshot)
     worker->hold = hold;
     adopt_listeners(worker, snapshot);
     upstream_close_stale(worker, snapshot);
+    dynamic_forget_stale(worker, snapshot);
     if (old) {
         old->is_current = false;
         drain_orphans(worker);
@@ -341,6 +343,8 @@ void worker_init(struct worker *worker, struct proxy *proxy, unsigned index)
     list_init(&worker->ready);
     list_init(&worker->h2_dirty);
     list_init(&worker->slots_with_idle);
+    worker->dynamic = dynamic_table_create(worker, proxy_dynamic_slots(proxy),
+                                           proxy_get_options(proxy)->n_workers);
     worker->small = (struct free_pool){.bytes = BUFFER_SMALL_BYTES, .n_max = BUFFERS_KEPT};
     worker->large = (struct free_pool){.bytes = BUFFER_LARGE_BYTES, .n_max = BUFFERS_KEPT};
     worker->heads = (struct free_pool){.bytes = HEAD_TEXT_BYTES, .n_max = HEADS_KEPT};
@@ -372,6 +376,7 @@ void worker_fini(struct worker *worker)
     pool_fini(&worker->streams);
     pool_fini(&worker->connections);
     pool_fini(&worker->upstreams);
+    dynamic_table_destroy(worker->dynamic);
     free_pages(worker);
     free(worker->accepting);
     free(worker->scratch);

@@ -211,6 +211,8 @@ struct accepting { // a listener as this worker serves it
     const struct listener *listener; // in the current snapshot; NULL: gone
 };
 
+struct dynamic_table; // dynamic.h
+
 struct worker {
     struct loop loop;
     struct proxy *proxy;
@@ -223,6 +225,7 @@ struct worker {
     struct list ready;    // streams that used up their turn, or were told something
     struct list h2_dirty; // sessions with frames to send
     struct list slots_with_idle;
+    struct dynamic_table *dynamic; // owned
     struct free_pool small, large, heads, streams, connections, upstreams;
     struct names *names; // owned
     char *scratch;       // SCRATCH_BYTES; never across a call that may build another head
@@ -257,7 +260,7 @@ void worker_fini(struct worker *worker);
 void worker_run(struct worker *worker); // the thread's whole life
 uint64_t worker_random(struct worker *worker);
 void worker_note_drained(struct worker *worker); // when draining and no connection is left
-struct endpoint_slot *worker_endpoint_slot(struct worker *worker, const struct endpoint *endpoint);
+struct endpoint_slot *worker_endpoint_slot(struct worker *worker, uint32_t number);
 struct cluster_slot *worker_cluster_slot(struct worker *worker, const struct snapshot *snapshot,
                                          const struct cluster *cluster);
 const struct listener *worker_listener(struct worker *worker, uint32_t slot); // NULL: gone
@@ -334,12 +337,14 @@ void upstream_release(struct upstream *up); // back to its pool, or closed when 
 void upstream_close(struct upstream *up);   // NULL is fine
 void upstream_close_stale(struct worker *worker, const struct snapshot *snapshot);
 void upstream_close_idle(struct worker *worker);
+void upstream_close_idle_of(struct endpoint_slot *slot); // what waits there
 
 // ---- proxy.c, called by workers ----
 
 int proxy_take_listener_fd(struct proxy *proxy, uint32_t slot, unsigned worker); // -1: none waits
 void proxy_unhold(struct proxy *proxy, struct snapshot *snapshot);
 const struct proxy_options *proxy_get_options(const struct proxy *proxy);
+struct dynamic_slots *proxy_dynamic_slots(const struct proxy *proxy);
 void proxy_ask_name(struct proxy *proxy, unsigned worker, struct str name);
 struct name_answer *proxy_take_name_answers(struct proxy *proxy, unsigned worker); // NULL: none
 void proxy_note_drained(struct proxy *proxy); // a draining worker's last connection ended

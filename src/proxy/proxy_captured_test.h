@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// Captured connections in conversations. That no kernel captures here is made up for: the address
+// dialled is told by the two functions of dialled.h, which stand here in the place of those of
+// dialled.c.
+#pragma once
+#include "proxy/dialled.h"
+#include "proxy/proxy_test.h"
+#include <pthread.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct address dialled, local_ip; // of the next connections; family 0: none
+static bool was_asked_for_transparent;
+
+bool dialled_address(int fd, bool is_transparent, const struct address *own, struct address *ret)
+{
+    (void)fd;
+    pthread_mutex_lock(&lock);
+    was_asked_for_transparent = is_transparent;
+    *ret = is_transparent && !dialled.family ? *own : dialled;
+    pthread_mutex_unlock(&lock);
+    return ret->family != 0;
+}
+
+bool address_is_local(const struct address *address)
+{
+    pthread_mutex_lock(&lock);
+    struct address any_port = *address;
+    any_port.port = 0;
+    bool is_local = local_ip.family && address_equal(&any_port, &local_ip);
+    pthread_mutex_unlock(&lock);
+    return is_local;
+}
+
+static inline void dial(const char *address)
+{
+    struct address parsed = {0};
+    assert_true(!address || address_parse(str_of(address), &parsed));
+    pthread_mutex_lock(&lock);
+    dialled = parsed;
+    pthread_mutex_unlock(&lock);
+}
+
+// ---- what is served ----
+
+static inline struct cluster *cluster_at(struct snapshot_builder *builder, const char *name,
+                                         const struct address *endpoint)
+{
+    bool is_new;
+    struct cluster *cluster = builder_cluster(builder, str_of(name), &is_new);
+    if (is_new && endpoint)
+        builder_add_endpoint(builder, cluster, endpoint, 1);
+    return cluster;
+}
+
+static inline struct target *target_to(struct snapshot_builder *builder,
+                                       const struct cluster *cluster)
+{
+    struct target *target = ARENA_NEW(builder_arena(builder), struct target);
+    *target = (struct target){.cluster = cluster, .weight = 1};
+    return target;
+}
+
+static inline struct tcp_route tcp_to(struct snapshot_builder *builder, const char *name,
+                                      const struct cluster *cluster)
+{
+    return (struct tcp_route){.name = str_of(name),
+                              .targets = target_to(builder, cluster),
+                              .n_targets = 1,
+                              .total_weight = 1};
+}
+
+static inline void add_http(struct snapshot_builder *builder, struct builder_captured *captured,
+                            const char *host, const char *name, const struct cluster *cluster)
+{
+    struct builder_vhost *vhost =
+        builder_vhost(builder_captured_hosts(captured), str_of(host), false);
+    builder_add_route(vhost, &(struct route){.path_kind = PATH_PREFIX_STRING,
+                                             .path = STR("/"),
+                                             .name = str_of(name),
+                                             .action = ROUTE_FORWARD,
+                                             .targets = target_to(builder, cluster),
+                                             .n_targets = 1,
+                                             .total_weight = 1});
+}
