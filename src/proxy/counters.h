@@ -29,6 +29,7 @@
     X(UPSTREAM_CONNECTIONS_ACTIVE, "sluicegate_upstream_connections_active", "gauge", "Connections to endpoints that are open, in use or idle.") \
     X(UPSTREAM_CONNECTIONS_IDLE, "sluicegate_upstream_connections_idle", "gauge", "Connections to endpoints that wait in a pool.") \
     X(UPSTREAM_REUSES, "sluicegate_upstream_connection_reuses_total", "counter", "Requests sent on a connection that had carried one before.") \
+    X(UPSTREAM_SHARED_TAKES, "sluicegate_upstream_connections_shared_takes_total", "counter", "Times that a worker took a connection which waited for any of them.") \
     X(UPSTREAM_TLS_HANDSHAKES, "sluicegate_upstream_tls_handshakes_total", "counter", "TLS handshakes with endpoints that succeeded.") \
     X(UPSTREAM_TLS_RESUMED, "sluicegate_upstream_tls_resumed_total", "counter", "TLS handshakes with endpoints that resumed a session.") \
     X(NAME_WAITS, "sluicegate_upstream_name_waits_total", "counter", "Requests that waited for the addresses of the name that they asked for.") \

@@ -264,6 +264,6 @@ void h2_upstream_flushed(struct upstream *up, bool ok)
     bool is_sent = !session->out && !h2_wants_write(session->h2);
     if (!ok || (is_sent && (session->has_failed || h2_is_over(session->h2))))
         upstream_lost(up);
-    else if (is_sent)
-        close_if_over(up);
+    else if (is_sent && up->n_streams == 0 && (up->is_retired || up->worker->has_others))
+        upstream_rest(up);
 }

@@ -47,7 +47,14 @@ enum {
     TUNNEL_SMALL_BYTES = 16 * 1024,  // and so many reads below this one show that it is over
     TUNNEL_SMALL_READS = 8,
 
-    // TLS connections of one endpoint and worker that wait, where each is for one host
+    // Idle connections that a worker needs less often than this are for all workers ...
+    SHARE_GAP_MS = 10,
+    SHARE_AFTER_MS = 48, // ... and so are those that it kept and has not needed for so long
+    KEEP_TICK_MS = 250,  // how often they are looked after
+
+    EXTERNAL_AGE_MS = 3600 * 1000, // of connections to the outside, where no manifest says another
+
+    // TLS connections of one endpoint (and worker) that wait, where each is for one host
     UPSTREAM_HOSTS_MAX = 64,
 
     // Names that requests ask for, of each worker

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "proxy/dynamic.h"
 #include "proxy/names.h"
-#include "proxy/worker.h"
+#include "proxy/shared_pool.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -34,6 +34,7 @@ struct proxy {
     struct loop *control;
     struct worker **workers;
     struct dynamic_slots *dynamic_slots;
+    struct shared_pool *pool;
     pthread_t *threads;
     struct socket_set *_Atomic sets;  // by listener slot; replaced whole when it grows
     struct socket_set **retired_sets; // older arrays, kept until the end: a worker may read one
@@ -70,6 +71,8 @@ void proxy_options_default(struct proxy_options *options)
         .upstream_idle_timeout_ms = 60000,
         .linger_timeout_ms = 2000,
         .detect_timeout_ms = 200,
+        .warm_connections = 1,
+        .warm_time_ms = 600000,
     };
 }
 
@@ -81,6 +84,16 @@ const struct proxy_options *proxy_get_options(const struct proxy *proxy)
 struct dynamic_slots *proxy_dynamic_slots(const struct proxy *proxy)
 {
     return proxy->dynamic_slots;
+}
+
+struct shared_pool *proxy_get_pool(const struct proxy *proxy)
+{
+    return proxy->pool;
+}
+
+void proxy_wake_keeper(struct proxy *proxy)
+{
+    waker_poke(&proxy->workers[0]->waker);
 }
 
 // ---- snapshots ----
@@ -409,6 +422,7 @@ struct proxy *proxy_create(const struct proxy_options *options, struct loop *con
     timer_init(&proxy->drain_timer, on_drain_timer);
     proxy->names = name_exchange_create(options->n_workers);
     proxy->dynamic_slots = dynamic_slots_create();
+    proxy->pool = shared_pool_create();
     proxy->workers = calloc(options->n_workers, sizeof(struct worker *));
     proxy->threads = calloc(options->n_workers, sizeof *proxy->threads);
     CHECK(proxy->workers != NULL && proxy->threads != NULL);
@@ -473,6 +487,7 @@ void proxy_destroy(struct proxy *proxy)
     }
     for (unsigned i = 0; i < proxy->options.n_workers; i++)
         pthread_join(proxy->threads[i], NULL);
+    upstream_close_idle(proxy->workers[0]); // what is parked, in the place of the thread
     for (unsigned i = 0; i < proxy->options.n_workers; i++) {
         struct snapshot *unread = atomic_load(&proxy->workers[i]->next);
         if (unread)
@@ -480,6 +495,7 @@ void proxy_destroy(struct proxy *proxy)
         worker_fini(proxy->workers[i]);
         free(proxy->workers[i]);
     }
+    shared_pool_destroy(proxy->pool);
     proxy->current = NULL;
     free_unheld(proxy);
     CHECK(proxy->n_live == 0);

@@ -306,7 +306,7 @@ static inline void open_gate(struct gate *gate)
 {
     struct buf text = {0};
     struct format_error error;
-    gate->options.access_log = gate->log = access_log_open(gate->log_path, 1, &text);
+    gate->options.access_log = gate->log = access_log_open(gate->log_path, gate->options.n_workers, &text);
     assert_non_null(gate->log);
     gate->options.access_log_format =
         format_parse(gate->arena,

@@ -1,14 +1,51 @@
 // SPDX-License-Identifier: Apache-2.0
 // Opening connections to endpoints: TCP, a PROXY header, TLS, and which HTTP is spoken then.
+#include "base/log.h"
 #include "proxy/proxy_protocol.h"
+#include "proxy/shared_pool.h"
 #include "proxy/upstream.h"
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-// A non-blocking connect(2) on its way, registered with the loop. -1: *reterr_errno.
-static int open_socket(const struct address *address, int *reterr_errno)
+static void set_number(int fd, int level, int name, uint32_t value)
+{
+    int number = (int)value;
+    if (value)
+        setsockopt(fd, level, name, &number, sizeof number);
+}
+
+// Probes find a peer that is gone while nothing is sent; the same patience holds for what is sent
+// and not acknowledged.
+static void set_keepalive(int fd, const struct tcp_keepalive *keepalive)
+{
+    if (!keepalive->probes && !keepalive->time_s && !keepalive->interval_s)
+        return;
+    set_number(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_number(fd, IPPROTO_TCP, TCP_KEEPIDLE, keepalive->time_s);
+    set_number(fd, IPPROTO_TCP, TCP_KEEPINTVL, keepalive->interval_s);
+    set_number(fd, IPPROTO_TCP, TCP_KEEPCNT, keepalive->probes);
+    uint64_t patience_ms =
+        1000 * (keepalive->time_s + (uint64_t)keepalive->probes * keepalive->interval_s);
+    if (keepalive->probes && keepalive->time_s && keepalive->interval_s && patience_ms <= INT32_MAX)
+        set_number(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (uint32_t)patience_ms);
+}
+
+// By the mark capture knows our own connections; without it they would come back to us.
+static void set_mark(int fd, uint32_t mark)
+{
+    static atomic_bool is_told;
+    if (!mark || setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) == 0)
+        return;
+    if (!atomic_exchange(&is_told, true))
+        log_error("proxy", "connections to endpoints cannot be marked (SO_MARK): %s%s",
+                  strerrordesc_np(errno), errno == EPERM ? "; it takes CAP_NET_ADMIN" : "");
+}
+
+// A non-blocking connect(2) on its way. -1: *reterr_errno.
+static int open_socket(const struct worker *worker, const struct cluster *cluster,
+                       const struct address *address, int *reterr_errno)
 {
     struct sockaddr_storage sockaddr;
     socklen_t len = address_to_sockaddr(address, &sockaddr);
@@ -17,8 +54,9 @@ static int open_socket(const struct address *address, int *reterr_errno)
         *reterr_errno = errno;
         return -1;
     }
-    int one = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    set_number(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_keepalive(fd, &cluster->keepalive);
+    set_mark(fd, proxy_get_options(worker->proxy)->upstream_mark);
     if (connect(fd, (struct sockaddr *)&sockaddr, len) < 0 && errno != EINPROGRESS) {
         *reterr_errno = errno;
         close(fd);
@@ -39,6 +77,17 @@ void upstream_note_connect_failure(struct worker *worker, struct endpoint_slot *
     WORKER_COUNT(worker, UPSTREAM_CONNECT_FAILURES, 1);
 }
 
+// A little early each, so that connections opened together do not end together.
+static int64_t end_of_age(struct worker *worker, const struct cluster *cluster)
+{
+    uint32_t max_ms = cluster->max_age_ms;
+    if (!max_ms && cluster->is_external)
+        max_ms = EXTERNAL_AGE_MS;
+    if (!max_ms)
+        return INT64_MAX;
+    return worker->loop.now_ms + max_ms - (int64_t)(worker_random(worker) % (max_ms / 10 + 1));
+}
+
 static struct upstream *create(struct stream *stream, struct endpoint_slot *slot, uint64_t identity,
                                const struct endpoint *endpoint, uint8_t protocol, int fd)
 {
@@ -47,15 +96,18 @@ static struct upstream *create(struct stream *stream, struct endpoint_slot *slot
     struct upstream *up = pool_take(&worker->upstreams);
     *up = (struct upstream){.worker = worker,
                             .slot = slot,
+                            .slot_number = slot->number,
                             .identity = identity,
                             .state = UP_CONNECTING,
                             .protocol = protocol,
                             .connect_begin_ns = worker->loop.now_ns,
                             .id = worker->next_id++,
+                            .told_idle_ms = UINT32_MAX,
                             .remote = endpoint->address};
     up->idle_timeout_ms = cluster->idle_timeout_ms
                               ? cluster->idle_timeout_ms
                               : proxy_get_options(worker->proxy)->upstream_idle_timeout_ms;
+    up->age_end_ms = end_of_age(worker, cluster);
     up->requests_max = cluster->proxy_protocol ? 1 : cluster->requests_per_connection_max;
     up->streams_max =
         cluster->concurrent_streams_max ? cluster->concurrent_streams_max : H2_ENDPOINT_STREAMS_MAX;
@@ -92,7 +144,7 @@ struct upstream *upstream_open(struct stream *stream, struct endpoint_slot *slot
     struct worker *worker = stream->worker;
     const struct cluster *cluster = stream->cluster;
     note_connect(worker, slot);
-    int fd = open_socket(&endpoint->address, reterr_errno);
+    int fd = open_socket(worker, cluster, &endpoint->address, reterr_errno);
     if (fd < 0) {
         upstream_note_connect_failure(worker, slot);
         return NULL;
@@ -131,12 +183,12 @@ static bool send_proxy_header(struct upstream *up)
     return ok;
 }
 
-// Of another host's handshake nothing is taken over: its certificate was looked at for that host.
-static struct tls_session *session_for(const struct upstream *up)
+static void begin_tls(struct upstream *up)
 {
-    const char *host = up->slot->tls_session_host;
-    bool fits = !up->host || (host && strcmp(up->host, host) == 0);
-    return fits ? up->slot->tls_session : NULL;
+    struct tls_session *session =
+        shared_pool_session(up->worker->pool, up->slot_number, up->identity);
+    sock_connect_tls(&up->sock, up->tls, str_of(up->host), session);
+    tls_session_free(session);
 }
 
 static int finish_tcp(struct upstream *up)
@@ -159,7 +211,7 @@ static int finish_tcp(struct upstream *up)
     if (up->tx && !send_proxy_header(up))
         return EPIPE;
     if (up->tls)
-        sock_connect_tls(&up->sock, up->tls, str_of(up->host), session_for(up));
+        begin_tls(up);
     return 0;
 }
 
@@ -232,7 +284,6 @@ int upstream_finish_connect(struct upstream *up)
     }
     h2_begin_upstream(up);
     if (up->n_streams == 0) // all who waited have left
-        timer_arm(&up->worker->loop.wheel, &up->timer,
-                  up->worker->loop.now_ms + up->idle_timeout_ms);
+        upstream_begin_idle(up);
     return 0;
 }

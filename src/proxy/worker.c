@@ -124,20 +124,10 @@ struct cluster_slot *worker_cluster_slot(struct worker *worker, const struct sna
     return slot;
 }
 
-static void free_slot_session(struct endpoint_slot *slot)
-{
-    tls_session_free(slot->tls_session);
-    free(slot->tls_session_host);
-}
-
 static void free_pages(struct worker *worker)
 {
     for (unsigned i = 0; i < SLOT_PAGES_MAX; i++) {
-        struct endpoint_page *endpoints =
-            atomic_load_explicit(&worker->endpoint_pages[i], memory_order_relaxed);
-        for (unsigned j = 0; endpoints && j < SLOTS_PER_PAGE; j++)
-            free_slot_session(&endpoints->slots[j]);
-        free(endpoints);
+        free(atomic_load_explicit(&worker->endpoint_pages[i], memory_order_relaxed));
         struct cluster_page *page =
             atomic_load_explicit(&worker->cluster_pages[i], memory_order_relaxed);
         if (page) {
@@ -265,7 +255,10 @@ void worker_note_drained(struct worker *worker)
 
 static void on_wake(struct waker *waker)
 {
-    (void)waker; // the loop's turn looks at the mailbox and the flags
+    // The loop's turn looks at the mailbox and the flags.
+    struct worker *worker = LIST_ENTRY(waker, struct worker, waker);
+    if (worker->index == 0)
+        upstream_keep(worker);
 }
 
 static void on_log_timer(struct timer *timer)
@@ -360,6 +353,10 @@ void worker_init(struct worker *worker, struct proxy *proxy, unsigned index)
     timer_init(&worker->log_timer, on_log_timer);
     int error = waker_open(&worker->waker, &worker->loop, on_wake);
     CHECK(error == 0);
+    worker->pool = proxy_get_pool(proxy);
+    worker->has_others = proxy_get_options(proxy)->n_workers > 1;
+    if (index == 0)
+        upstream_keep_open(worker);
 }
 
 void worker_fini(struct worker *worker)

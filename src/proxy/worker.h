@@ -24,6 +24,8 @@ struct h2_session;  // h2_session.c: one HTTP/2 connection, of either side
 struct sock_tls;    // sock_tls.c: TLS between a sock and its wire
 struct names;       // names.h: names that requests ask for
 struct name_answer; // likewise
+struct shared_pool; // shared_pool.h: connections that no worker has
+struct shared_slot;
 
 // ---- sockets ----
 
@@ -88,13 +90,14 @@ void pool_give(struct free_pool *pool, void *item);
 // ---- what outlives a snapshot ----
 
 struct endpoint_slot {
-    uint64_t identity;  // shared (relaxed); 0: unused
-    struct list idle;   // upstreams that wait, newest first
-    struct list in_use; // in worker->slots_with_idle while `idle` or `shared` is not empty
-    struct list shared; // HTTP/2 connections, also such that are still connecting
-    struct tls_session *tls_session; // of the last connection; owned
-    char *tls_session_host;          // whose it is, where the host counts; owned, or NULL
-    uint32_t number;                 // its own slot number
+    uint64_t identity;          // shared (relaxed); 0: unused
+    struct list idle;           // upstreams that wait, newest first
+    struct list in_use;         // in worker->slots_with_idle while `idle` or `shared` is not empty
+    struct list shared;         // HTTP/2 connections, also such that are still connecting
+    struct shared_slot *common; // what all workers have of it; NULL before its first use
+    int64_t last_use_ms;        // when a connection was wanted
+    bool is_rarely_used;        // it had been a while then
+    uint32_t number;            // its own slot number
     uint32_t n_idle, active;
     uint32_t streams_max;                      // HTTP/2: what its last SETTINGS said; 0: not known
     uint64_t counters[ENDPOINT_COUNTER_COUNT]; // shared (relaxed)
@@ -171,10 +174,12 @@ enum upstream_state {
 
 struct upstream { // a connection to an endpoint
     struct sock sock;
-    struct worker *worker;
-    struct timer timer; // connect deadline, or idle deadline
-    struct list node;   // slot->idle while idle; slot->shared of one that is or will be shared
-    struct endpoint_slot *slot;
+    struct worker *worker; // owner; NULL: the shared pool
+    struct timer timer;    // connect deadline, or idle deadline
+    struct list
+        node; // slot->idle while idle; slot->shared of one that is or will be shared; parked
+    struct endpoint_slot *slot; // of the worker
+    uint32_t slot_number;
     uint64_t
         identity; // of the slot when it was opened; another one there: this connection is stale
     struct stream *stream; // HTTP/1
@@ -194,7 +199,11 @@ struct upstream { // a connection to an endpoint
     char *tx; // rest of a head that did not fit: owned (malloc), or NULL
     uint32_t tx_off, tx_end;
     uint32_t idle_timeout_ms;
+    uint32_t told_idle_ms; // by the endpoint (Keep-Alive); UINT32_MAX: nothing
     uint32_t requests_max;
+    int64_t idle_since_ms;
+    int64_t idle_end_ms; // while it waits: closed then
+    int64_t age_end_ms;  // takes no request after that
     int64_t connect_begin_ns, connect_end_ns;
     uint64_t id;
     struct address local, remote;
@@ -240,6 +249,10 @@ struct worker {
     int64_t date_s; // second that `date` shows
     char date[32];  // "Sun, 06 Nov 1994 08:49:37 GMT"
     struct waker waker;
+    struct shared_pool *pool;
+    bool has_others;         // other workers, for whom idle connections may be of use
+    struct watch parked;     // worker 0: something came on a connection of the pool
+    struct timer keep_timer; // worker 0: looks after them
     // shared
     struct snapshot *_Atomic next; // mailbox: control puts, the worker takes
     atomic_bool drain, stop;
@@ -335,9 +348,13 @@ void upstream_lost(struct upstream *up); // HTTP/2: the connection is gone; its 
 void upstream_note_connect_failure(struct worker *worker, struct endpoint_slot *slot);
 void upstream_release(struct upstream *up); // back to its pool, or closed when it can't be reused
 void upstream_close(struct upstream *up);   // NULL is fine
-void upstream_close_stale(struct worker *worker, const struct snapshot *snapshot);
-void upstream_close_idle(struct worker *worker);
 void upstream_close_idle_of(struct endpoint_slot *slot); // what waits there
+void upstream_close_stale(struct worker *worker, const struct snapshot *snapshot); // parked, too
+void upstream_close_idle(struct worker *worker);                                   // likewise
+void upstream_rest(struct upstream *up); // HTTP/2: without a stream, and all is sent
+// upstream_keep.c: worker 0 looks after the connections that no worker has.
+void upstream_keep_open(struct worker *worker);
+void upstream_keep(struct worker *worker); // some have come
 
 // ---- proxy.c, called by workers ----
 
@@ -347,4 +364,6 @@ const struct proxy_options *proxy_get_options(const struct proxy *proxy);
 struct dynamic_slots *proxy_dynamic_slots(const struct proxy *proxy);
 void proxy_ask_name(struct proxy *proxy, unsigned worker, struct str name);
 struct name_answer *proxy_take_name_answers(struct proxy *proxy, unsigned worker); // NULL: none
+struct shared_pool *proxy_get_pool(const struct proxy *proxy);
+void proxy_wake_keeper(struct proxy *proxy);  // worker 0
 void proxy_note_drained(struct proxy *proxy); // a draining worker's last connection ended

@@ -49,3 +49,13 @@ void tls_session_free(struct tls_session *session)
     SSL_SESSION_free(session->session);
     free(session);
 }
+
+struct tls_session *tls_session_copy(const struct tls_session *session)
+{
+    size_t bytes = sizeof(*session) + strlen(session->host) + 1;
+    struct tls_session *copy = malloc(bytes);
+    CHECK(copy);
+    memcpy(copy, session, bytes);
+    SSL_SESSION_up_ref(copy->session);
+    return copy;
+}

@@ -185,6 +185,7 @@ struct str tls_failure(const struct tls_conn *conn);
 // frees it. TLS 1.3's tickets come after the handshake: ask when the connection is given back.
 struct tls_session *tls_take_session(struct tls_conn *conn);
 void tls_session_free(struct tls_session *session); // NULL is fine
+struct tls_session *tls_session_copy(const struct tls_session *session); // for another thread
 // The peer's certificate for log and headers; texts live in `ret->room` memory of the connection
 // until it is freed; made at the first call. false: the peer gave none.
 struct tls_peer {
