@@ -35,6 +35,7 @@ static const struct {
     [KIND_DESTINATION_RULE] = {&destination_rule_table, dns_subdomain_mistake},
     [KIND_SERVICE_ENTRY] = {&service_entry_table, dns_subdomain_mistake},
     [KIND_WORKLOAD_ENTRY] = {&workload_entry_table, dns_subdomain_mistake},
+    [KIND_SIDECAR] = {&sidecar_table, dns_subdomain_mistake},
 };
 
 // The first of a kind is the one to recommend.
@@ -65,6 +66,9 @@ static const struct {
     {KIND_WORKLOAD_ENTRY, "networking.istio.io/v1"},
     {KIND_WORKLOAD_ENTRY, "networking.istio.io/v1beta1"},
     {KIND_WORKLOAD_ENTRY, "networking.istio.io/v1alpha3"},
+    {KIND_SIDECAR, "networking.istio.io/v1"},
+    {KIND_SIDECAR, "networking.istio.io/v1beta1"},
+    {KIND_SIDECAR, "networking.istio.io/v1alpha3"},
 };
 
 struct decoder {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/istio.h"
 #include "model/names.h"
-#include "model/rows.h"
+#include "model/workload.h"
 
 static void check_sni(struct reader *reader, const struct field *field, const void *value)
 {
@@ -143,7 +142,7 @@ static void check_pool(struct reader *reader, const struct node *node, void *val
         report(reader, DIAG_FIELD_REQUIRED, node->line, node->col, NULL,
                "connection pool must have at least one field");
 }
-static const struct table pool_table = {
+const struct table pool_table = {
     .name = "ConnectionPoolSettings",
     TABLE_FIELDS(pool_fields),
     .has_is_set = HAS(struct traffic_policy, has_pool),

@@ -173,7 +173,7 @@ extern const struct word transport_words[]; // TCP, UDP, SCTP
 // The kinds; each table's struct is that of the kind's header.
 extern const struct table service_table, endpoints_table, endpoint_slice_table, pod_table,
     namespace_table, secret_table, ingress_table, ingress_class_table, gateway_table, virtual_service_table,
-    destination_rule_table, service_entry_table, workload_entry_table;
+    destination_rule_table, service_entry_table, workload_entry_table, sidecar_table;
 // A broken rule that asks for TLS stays as far as it must for its host to fail closed.
 void destination_rule_contain(struct reader *reader, const struct node *root,
                               struct destination_rule *rule);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // networking.istio.io {v1,v1beta1,v1alpha3}: Gateway, VirtualService, DestinationRule, ServiceEntry,
 // WorkloadEntry, as far as they are served. The field tables in gateway.c, virtual_service.c,
-// destination_rule.c, service_entry.c, workload_entry.c say what each field means.
+// destination_rule.c, service_entry.c, workload_entry.c, sidecar.c say what each field means.
 #pragma once
 #include "model/object.h"
 
@@ -240,4 +240,40 @@ struct service_entry {
     bool has_selector;
     struct text_map selector; // empty: all of the namespace
     struct texts export_to, subject_alt_names;
+};
+
+struct sidecar_port {
+    bool is_set, has_protocol;
+    struct number number;
+    enum gateway_protocol protocol;
+    uint32_t line, col;
+};
+enum sidecar_capture { SIDECAR_CAPTURE_DEFAULT, SIDECAR_CAPTURE_IPTABLES, SIDECAR_CAPTURE_NONE };
+struct sidecar_egress {
+    struct sidecar_port port; // not set: every other one
+    struct text bind;
+    enum sidecar_capture capture;
+    struct texts hosts; // "ns/dnsName"
+    bool is_served;
+    uint32_t line, col;
+};
+struct sidecar_ingress {
+    struct sidecar_port port;
+    struct text bind;
+    enum sidecar_capture capture;
+    struct text endpoint; // absent: as dialled
+    bool has_tls, is_served;
+    struct traffic_policy pool;
+    uint32_t line, col;
+};
+enum sidecar_policy { SIDECAR_REGISTRY_ONLY, SIDECAR_ALLOW_ANY };
+struct sidecar {
+    struct text_map selector; // empty: every workload
+    struct sidecar_egress *egress;
+    struct sidecar_ingress *ingress;
+    uint32_t n_egress, n_ingress;
+    struct traffic_policy inbound_pool;
+    bool has_policy, has_egress_proxy;
+    enum sidecar_policy policy;
+    struct http_destination egress_proxy; // host, subset, port
 };

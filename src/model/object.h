@@ -22,7 +22,8 @@
     X(VIRTUAL_SERVICE, "VirtualService", "networking.istio.io", false) \
     X(DESTINATION_RULE, "DestinationRule", "networking.istio.io", false) \
     X(SERVICE_ENTRY, "ServiceEntry", "networking.istio.io", false) \
-    X(WORKLOAD_ENTRY, "WorkloadEntry", "networking.istio.io", false)
+    X(WORKLOAD_ENTRY, "WorkloadEntry", "networking.istio.io", false) \
+    X(SIDECAR, "Sidecar", "networking.istio.io", false)
 // clang-format on
 
 enum kind {
@@ -106,6 +107,7 @@ struct object {
         struct destination_rule *destination_rule;
         struct service_entry *service_entry;
         struct workload *workload_entry;
+        struct sidecar *sidecar;
     };
     struct arena *arena;
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What Gateway, ServiceEntry and WorkloadEntry share. Internal to model/.
+// What Gateway, ServiceEntry, WorkloadEntry, DestinationRule and Sidecar share. Internal to model/.
 #pragma once
 #include "model/istio.h"
 #include "model/rows.h"
@@ -14,3 +14,6 @@ bool find_port_protocol(struct str text, enum gateway_protocol *ret, struct str 
 extern const struct table workload_table;
 // An IP address or a name. NULL: it is; else what is wrong with it.
 const char *workload_address_mistake(struct str address);
+
+// connectionPool, at offset 0 of a struct traffic_policy.
+extern const struct table pool_table;
