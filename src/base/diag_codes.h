@@ -84,6 +84,9 @@
     X(DELEGATE_INVALID,  "delegate-invalid",  DIAG_ERROR,   "A rule delegates to a VirtualService that cannot be a delegate; the rule is answered 503.") \
     X(DELEGATE_CONFLICT, "delegate-conflict", DIAG_WARNING, "A delegate's match contradicts the root's; this pair is left out.") \
     X(DELEGATE_UNUSED,   "delegate-unused",   DIAG_WARNING, "A VirtualService without hosts is nobody's delegate; it has no effect.") \
+    X(ENTRY_CONFLICT,    "entry-conflict",    DIAG_WARNING, "A ServiceEntry's host is a Service's, or an older ServiceEntry has it and says otherwise (resolution, protocol of a port); what the older one says counts.") \
+    X(ENTRY_ADDRESS,     "entry-address",     DIAG_WARNING, "An older ServiceEntry has the address and the TCP port already; connections go there, this one gets none.") \
+    X(ENTRY_NO_ADDRESS,  "entry-no-address",  DIAG_ERROR,   "A route at a gateway leads to a ServiceEntry with resolution NONE: only a sidecar knows the address that was dialled; its requests are answered 503.") \
     X(DR_DUPLICATE,      "dr-duplicate",      DIAG_WARNING, "Another DestinationRule of the host already sets this; the first counts.") \
     X(DR_NAMESPACE,      "dr-namespace",      DIAG_WARNING, "The DestinationRule is in a namespace where it is not looked for.") \
     X(DR_UNKNOWN_HOST,   "dr-unknown-host",   DIAG_WARNING, "The DestinationRule's host is no Service.") \

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Each API in turn adds its part to one builder. Gateways go before Ingresses, so that on a shared
 // host the VirtualService's routes come first; nodePorts last.
+#include "compile/catalog.h"
 #include "compile/compile.h"
 #include "compile/destination_rule.h"
 #include "compile/gateway.h"
@@ -36,17 +37,20 @@ struct snapshot *compile(const struct store *store, const struct compile_options
     c.arena = builder_arena(c.builder);
     c.services = service_index_create(&c);
     c.policies = policy_index_create(&c);
+    catalog_create(&c);
 
     text_files_begin(store_files(store));
     gateways_compile(&c);
     ingresses_compile(&c);
     node_ports_compile(&c);
+    catalog_report(&c);
     policy_report(&c);
     endpoints_report(&c);
     builder_accept_proxy(c.builder, expects_proxy, options);
 
     text_files_end(store_files(store));
     struct snapshot *snapshot = builder_seal(&c.builder, generation);
+    catalog_destroy(&c);
     policy_index_destroy(c.policies);
     service_index_destroy(c.services);
     map_destroy(c.gateway_hosts);

@@ -3,8 +3,8 @@
 // Service's, then the root namespace; in the first that has any, the exact host, then the longest
 // wildcard. Several of one host in a namespace are merged.
 #include "compile/destination_rule.h"
+#include "compile/catalog.h"
 #include "compile/hosts.h"
-#include "compile/service.h"
 #include <stdlib.h>
 
 enum { CONNECT_TIMEOUT_MS = 10 * 1000, IDLE_TIMEOUT_MS = 3600 * 1000 };
@@ -26,6 +26,7 @@ struct merged_rule {
 struct policy_index {
     struct map *exact;     // "<ns>|<host>" -> struct merged_rule, wildcards too
     struct map *wildcards; // ns -> first struct merged_rule
+    struct map *asked;     // hosts of clusters -> any value
     uint32_t n_rules;
 };
 
@@ -105,6 +106,7 @@ struct policy_index *policy_index_create(struct compiler *c)
     struct policy_index *index = ARENA_NEW(c->scratch, struct policy_index);
     index->exact = map_create();
     index->wildcards = map_create();
+    index->asked = map_create();
     size_t n = 0;
     const struct object *const *objects = store_all(c->store, KIND_DESTINATION_RULE, &n);
     for (size_t i = 0; i < n; i++) {
@@ -141,6 +143,7 @@ void policy_index_destroy(struct policy_index *index)
         return;
     map_destroy(index->exact);
     map_destroy(index->wildcards);
+    map_destroy(index->asked);
 }
 
 static const struct merged_rule *find_in(struct compiler *c, struct str ns, struct str fqdn)
@@ -156,14 +159,13 @@ static const struct merged_rule *find_in(struct compiler *c, struct str ns, stru
     return NULL;
 }
 
-static const struct merged_rule *find_rule(struct compiler *c, const struct object *service,
-                                           struct str fqdn)
+static const struct merged_rule *find_rule(struct compiler *c, struct str ns, struct str fqdn)
 {
     if (c->policies->n_rules == 0)
         return NULL;
     const struct merged_rule *rule = find_in(c, c->options->ns, fqdn);
     if (!rule)
-        rule = find_in(c, service->ns, fqdn);
+        rule = find_in(c, ns, fqdn);
     if (!rule)
         rule = find_in(c, str_of(root_namespace), fqdn);
     return rule;
@@ -239,11 +241,11 @@ static void overlay_port(struct effective *effective, const struct policy_source
     }
 }
 
-static struct effective effective_policy(struct compiler *c, const struct object *service,
-                                         struct str fqdn, struct str subset, uint16_t port)
+static struct effective effective_policy(struct compiler *c, struct str ns, struct str fqdn,
+                                         struct str subset, uint16_t port)
 {
     struct effective effective = {0};
-    const struct merged_rule *rule = find_rule(c, service, fqdn);
+    const struct merged_rule *rule = find_rule(c, ns, fqdn);
     if (rule && rule->policy_owner) {
         const struct destination_rule *dr = rule->policy_owner->destination_rule;
         struct policy_source source = {c, rule->policy_owner, STR("spec.trafficPolicy")};
@@ -282,11 +284,13 @@ static void apply_pool(struct cluster *cluster, const struct traffic_policy *poo
         cluster->protocol = CLUSTER_HTTP2;
 }
 
-struct policy_tls policy_apply(struct compiler *c, const struct object *service, struct str fqdn,
+struct policy_tls policy_apply(struct compiler *c, struct str ns, struct str fqdn,
                                struct str subset, uint16_t port, struct cluster *cluster)
 {
-    struct effective effective = effective_policy(c, service, fqdn, subset, port);
+    struct effective effective = effective_policy(c, ns, fqdn, subset, port);
     policy_defaults(cluster);
+    if (c->policies->n_rules > 0)
+        map_put(c->policies->asked, fqdn, c->policies);
     if (effective.balancer)
         cluster->balancer = balancer_of(effective.balancer->balancer);
     if (effective.pool)
@@ -297,36 +301,34 @@ struct policy_tls policy_apply(struct compiler *c, const struct object *service,
     return effective.tls;
 }
 
-bool policy_changes_bytes(struct compiler *c, const struct object *service, struct str fqdn,
-                          uint16_t port)
+bool policy_changes_bytes(struct compiler *c, struct str ns, struct str fqdn, uint16_t port)
 {
-    struct effective effective = effective_policy(c, service, fqdn, STR_NONE, port);
+    struct effective effective = effective_policy(c, ns, fqdn, STR_NONE, port);
     const struct client_tls *tls = effective.tls.tls;
     bool is_broken = effective.tls.object && !tls;
     return effective.proxy_protocol || is_broken || (tls && tls->mode != CLIENT_TLS_DISABLE);
 }
 
-bool policy_has_subset(struct compiler *c, const struct object *service, struct str fqdn,
-                       struct str subset)
+bool policy_has_subset(struct compiler *c, struct str ns, struct str fqdn, struct str subset)
 {
-    const struct merged_rule *rule = find_rule(c, service, fqdn);
+    const struct merged_rule *rule = find_rule(c, ns, fqdn);
     return rule && find_subset(rule, subset);
 }
 
-const struct text_map *policy_subset_labels(struct compiler *c, const struct object *service,
-                                            struct str fqdn, struct str subset)
+const struct text_map *policy_subset_labels(struct compiler *c, struct str ns, struct str fqdn,
+                                            struct str subset)
 {
     if (subset.len == 0)
         return NULL;
-    const struct merged_rule *rule = find_rule(c, service, fqdn);
+    const struct merged_rule *rule = find_rule(c, ns, fqdn);
     const struct merged_subset *found = rule ? find_subset(rule, subset) : NULL;
     return found && found->subset->labels.n > 0 ? &found->subset->labels : NULL;
 }
 
-struct str policy_nearest_subset(struct compiler *c, const struct object *service, struct str fqdn,
+struct str policy_nearest_subset(struct compiler *c, struct str ns, struct str fqdn,
                                  struct str subset)
 {
-    const struct merged_rule *rule = find_rule(c, service, fqdn);
+    const struct merged_rule *rule = find_rule(c, ns, fqdn);
     size_t n = 0;
     for (const struct merged_subset *at = rule ? rule->subsets : NULL; at; at = at->next)
         n++;
@@ -339,60 +341,66 @@ struct str policy_nearest_subset(struct compiler *c, const struct object *servic
 
 static void report_ports(struct compiler *c, const struct object *object, struct str path,
                          const struct port_policy *policies, uint32_t n,
-                         const struct object *service)
+                         const struct catalog_host *host)
 {
-    if (service->service->n_ports == 0) // an ExternalName has any
+    if (host->is_service && host->object->service->n_ports == 0) // an ExternalName has any
         return;
     for (uint32_t i = 0; i < n; i++) {
         const struct number *port = &policies[i].port;
-        if (!service_port_numbered(service->service, (uint16_t)port->value))
+        if (!catalog_port_numbered(host, (uint16_t)port->value))
             complain(c, DIAG_DR_UNKNOWN_PORT, object, port->line, port->col,
                      path_of(c, "%.*s.trafficPolicy.portLevelSettings[%u].port.number",
                              STR_ARG(path), i),
-                     "%.*s has no TCP port %d", STR_ARG(service->title), (int)port->value);
+                     "%.*s has no TCP port %d", STR_ARG(host->object->title), (int)port->value);
     }
 }
 
 static void report_policies(struct compiler *c, const struct merged_rule *rule,
-                            const struct object *service)
+                            const struct catalog_host *host)
 {
     if (rule->policy_owner) {
         const struct destination_rule *dr = rule->policy_owner->destination_rule;
         report_ports(c, rule->policy_owner, STR("spec"), dr->port_policies, dr->n_port_policies,
-                     service);
+                     host);
     }
     for (const struct merged_subset *at = rule->subsets; at; at = at->next) {
         uint32_t index = (uint32_t)(at->subset - at->object->destination_rule->subsets);
         report_ports(c, at->object, path_item(c, STR("spec"), "subsets", index),
-                     at->subset->port_policies, at->subset->n_port_policies, service);
+                     at->subset->port_policies, at->subset->n_port_policies, host);
     }
 }
 
 static void report_host(struct compiler *c, const struct merged_rule *rule)
 {
-    const struct text *host = &rule->first->destination_rule->host;
-    if (host_is_wildcard(rule->host))
+    const struct text *text = &rule->first->destination_rule->host;
+    const struct catalog_host *host = catalog_find(c, rule->host);
+    if (!host && host_is_wildcard(rule->host))
         return;
-    const struct object *service = service_of_host(c, rule->host);
-    if (!service) {
+    if (!host) {
+        bool may_be_outside = str_index(text_str(*text), '.') >= 0;
         struct diag *diag =
-            complain(c, DIAG_DR_UNKNOWN_HOST, rule->first, host->line, host->col, STR("spec.host"),
-                     "no Service has the name \"%.*s\"", STR_ARG(rule->host));
-        struct str name, ns;
+            complain(c, DIAG_DR_UNKNOWN_HOST, rule->first, text->line, text->col, STR("spec.host"),
+                     "no Service has the name \"%.*s\"%s", STR_ARG(rule->host),
+                     may_be_outside ? ", and no ServiceEntry" : "");
+        struct str name, ns, nearest;
         if (host_split_service(rule->host, c->options->cluster_domain, &name, &ns))
             hint_object(c, diag, KIND_SERVICE, ns, name, NULL);
+        else if ((nearest = catalog_nearest(c, rule->host)).len > 0)
+            diag_hint(c->diags, diag, "did you mean %.*s?", STR_ARG(nearest));
         return;
     }
-    report_policies(c, rule, service);
-    if (str_equal(rule->ns, c->options->ns) || str_equal(rule->ns, service->ns) ||
-        str_is(rule->ns, root_namespace))
+    struct str host_ns = host->object->ns;
+    report_policies(c, rule, host);
+    // A rule for clients elsewhere is none of ours, unless somebody here goes to its host.
+    if (str_equal(rule->ns, c->options->ns) || str_equal(rule->ns, host_ns) ||
+        str_is(rule->ns, root_namespace) || !map_find(c->policies->asked, rule->host))
         return;
     struct str places = c->options->ns;
-    if (!str_equal(service->ns, places))
-        places = JOIN(c->scratch, places, STR(", "), service->ns);
-    if (!str_is(c->options->ns, root_namespace) && !str_is(service->ns, root_namespace))
+    if (!str_equal(host_ns, places))
+        places = JOIN(c->scratch, places, STR(", "), host_ns);
+    if (!str_is(c->options->ns, root_namespace) && !str_is(host_ns, root_namespace))
         places = JOIN(c->scratch, places, STR(", "), str_of(root_namespace));
-    complain(c, DIAG_DR_NAMESPACE, rule->first, host->line, host->col, STR("spec.host"),
+    complain(c, DIAG_DR_NAMESPACE, rule->first, text->line, text->col, STR("spec.host"),
              "rules for \"%.*s\" are looked for in these namespaces only: %.*s",
              STR_ARG(rule->host), STR_ARG(places));
 }

@@ -6,6 +6,8 @@
 struct policy_index *policy_index_create(struct compiler *c);
 void policy_index_destroy(struct policy_index *index); // NULL is fine
 
+// Of the functions below: `ns` is the namespace of what declares the host, a Service or the oldest
+// ServiceEntry of it.
 // Istio's defaults: least request, 10 s to connect, 1 h idle, no limit of requests.
 void policy_defaults(struct cluster *cluster);
 // TLS to the endpoints, as the DestinationRule in force asks for it.
@@ -16,18 +18,16 @@ struct policy_tls {
 };
 // Defaults, then what the DestinationRule in force for the host says for subset and port. The
 // protocol stays what it is unless the rule sets another.
-struct policy_tls policy_apply(struct compiler *c, const struct object *service, struct str fqdn,
+struct policy_tls policy_apply(struct compiler *c, struct str ns, struct str fqdn,
                                struct str subset, uint16_t port, struct cluster *cluster);
 // Whether the rule makes endpoints get other bytes than the client sends: TLS, a PROXY header.
-bool policy_changes_bytes(struct compiler *c, const struct object *service, struct str fqdn,
-                          uint16_t port);
-bool policy_has_subset(struct compiler *c, const struct object *service, struct str fqdn,
-                       struct str subset);
+bool policy_changes_bytes(struct compiler *c, struct str ns, struct str fqdn, uint16_t port);
+bool policy_has_subset(struct compiler *c, struct str ns, struct str fqdn, struct str subset);
 // Labels that an endpoint of the subset carries; NULL: every endpoint belongs to it.
-const struct text_map *policy_subset_labels(struct compiler *c, const struct object *service,
-                                            struct str fqdn, struct str subset);
+const struct text_map *policy_subset_labels(struct compiler *c, struct str ns, struct str fqdn,
+                                            struct str subset);
 // The nearest subset name, for a hint; STR_NONE: none is near.
-struct str policy_nearest_subset(struct compiler *c, const struct object *service, struct str fqdn,
+struct str policy_nearest_subset(struct compiler *c, struct str ns, struct str fqdn,
                                  struct str subset);
 // What is wrong with the DestinationRules themselves.
 void policy_report(struct compiler *c);

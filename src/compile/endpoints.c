@@ -12,19 +12,11 @@ enum {
     NO_SOURCE_NOTES_MAX = 100
 };
 
-struct listed { // objects under one key of an index
-    const struct object *object;
-    struct listed *next;
-};
-struct listing {
-    struct listed *first, **end;
-    uint32_t n;
-};
-
 struct endpoint_index {
-    struct map *slices;       // "<ns>/<service>" -> struct listing
-    struct map *pods_by_pair; // "<ns>/<key>=<value>" of a label -> struct listing; made when asked
-    struct map *pods_by_ip;   // address text -> const struct object *; made when asked
+    struct map *slices; // "<ns>/<service>" -> struct listing
+    // By kind: "<ns>/<key>=<value>" of a label -> struct listing, "<ns>/" for all; made when asked.
+    struct map *by_pair[KIND_COUNT];
+    struct map *pods_by_ip; // address text -> const struct object *; made when asked
     const struct object *last_without_source;
     uint32_t n_without_source;
 };
@@ -67,7 +59,8 @@ void endpoint_index_destroy(struct endpoint_index *index)
     if (!index)
         return;
     map_destroy(index->slices);
-    map_destroy(index->pods_by_pair);
+    for (int kind = 0; kind < KIND_COUNT; kind++)
+        map_destroy(index->by_pair[kind]);
     map_destroy(index->pods_by_ip);
 }
 
@@ -97,31 +90,64 @@ static struct str pair_key(struct compiler *c, struct str ns, const struct text_
     return JOIN(c->scratch, ns, STR("/"), text_str(pair->key), STR("="), text_str(pair->value));
 }
 
-// The shortest list of Pods that may carry all labels of `selector`.
-static const struct listing *pods_selected(struct compiler *c, struct str ns,
-                                           const struct text_map *selector)
+static void list_pairs(struct compiler *c, struct map *map, const struct object *object,
+                       const struct text_map *labels)
+{
+    for (uint32_t i = 0; i < labels->n; i++)
+        list_add(c, map, pair_key(c, object->ns, &labels->items[i]), object);
+}
+
+static struct map *objects_by_pair(struct compiler *c, enum kind kind)
 {
     struct endpoint_index *index = service_endpoints(c->services);
-    if (!index->pods_by_pair) {
-        index->pods_by_pair = map_create();
-        size_t n = 0;
-        const struct object *const *pods = store_all(c->store, KIND_POD, &n);
-        for (size_t i = 0; i < n; i++) {
-            for (uint32_t k = 0; k < pods[i]->labels.n; k++)
-                list_add(c, index->pods_by_pair,
-                         pair_key(c, pods[i]->ns, &pods[i]->labels.items[k]), pods[i]);
-        }
+    if (index->by_pair[kind])
+        return index->by_pair[kind];
+    struct map *map = index->by_pair[kind] = map_create();
+    size_t n = 0;
+    const struct object *const *objects = store_all(c->store, kind, &n);
+    for (size_t i = 0; i < n; i++) {
+        list_add(c, map, JOIN(c->scratch, objects[i]->ns, STR("/")), objects[i]);
+        list_pairs(c, map, objects[i], &objects[i]->labels);
+        if (kind == KIND_WORKLOAD_ENTRY)
+            list_pairs(c, map, objects[i], &objects[i]->workload_entry->labels);
     }
+    return map;
+}
+
+// The shortest of the lists of its labels.
+const struct listing *objects_selected(struct compiler *c, enum kind kind, struct str ns,
+                                       const struct text_map *selector)
+{
+    struct map *map = objects_by_pair(c, kind);
+    if (selector->n == 0)
+        return map_find(map, JOIN_BRIEF(c, ns, STR("/")));
     const struct listing *shortest = NULL;
     for (uint32_t i = 0; i < selector->n; i++) {
-        const struct listing *listing =
-            map_find(index->pods_by_pair, pair_key(c, ns, &selector->items[i]));
+        const struct listing *listing = map_find(map, pair_key(c, ns, &selector->items[i]));
         if (!listing)
             return NULL;
         if (!shortest || listing->n < shortest->n)
             shortest = listing;
     }
     return shortest;
+}
+
+static bool has_ended(const struct pod *pod)
+{
+    return str_is(text_str(pod->phase), "Succeeded") || str_is(text_str(pod->phase), "Failed");
+}
+
+bool pod_is_ready(const struct object *object)
+{
+    const struct pod *pod = object->pod;
+    return !has_ended(pod) && !pod->is_terminating && (pod->ready.is_set ? pod->ready.value : true);
+}
+
+struct str pod_address(const struct object *object)
+{
+    const struct pod *pod = object->pod;
+    struct str ip = text_str(pod->pod_ip);
+    return ip.len == 0 && pod->pod_ips.n > 0 ? text_str(pod->pod_ips.items[0]) : ip;
 }
 
 // One pass over the endpoints of a Service port.
@@ -268,17 +294,13 @@ static void gather_pods(struct gathering *g, const struct listing *listing)
     for (const struct listed *at = listing ? listing->first : NULL; at; at = at->next) {
         const struct object *object = at->object;
         const struct pod *pod = object->pod;
-        if (!text_map_contains(&object->labels, &g->service->service->selector) ||
-            str_is(text_str(pod->phase), "Succeeded") || str_is(text_str(pod->phase), "Failed"))
+        if (!text_map_contains(&object->labels, &g->service->service->selector) || has_ended(pod))
             continue;
         bool answers = pod->ready.is_set ? pod->ready.value : true;
         if (!is_usable(g, answers && !pod->is_terminating, answers, pod->is_terminating) ||
             !has_labels(g, object))
             continue;
-        struct str ip = text_str(pod->pod_ip);
-        if (ip.len == 0 && pod->pod_ips.n > 0)
-            ip = text_str(pod->pod_ips.items[0]);
-        add_address(g, ip, target_port(g, object));
+        add_address(g, pod_address(object), target_port(g, object));
     }
 }
 
@@ -301,9 +323,55 @@ static bool gather(struct gathering *g)
     }
     const struct text_map *selector = &g->service->service->selector;
     const struct listing *pods =
-        selector->n > 0 ? pods_selected(c, g->service->ns, selector) : NULL;
+        selector->n > 0 ? objects_selected(c, KIND_POD, g->service->ns, selector) : NULL;
     gather_pods(g, pods);
     return pods != NULL;
+}
+
+static void add_known(struct compiler *c, struct cluster *cluster, struct address address,
+                      uint16_t port, uint32_t weight, bool is_retiring)
+{
+    address.port = port;
+    if (is_retiring)
+        builder_add_retiring(c->builder, cluster, &address);
+    else
+        builder_add_endpoint(c->builder, cluster, &address, weight);
+}
+
+uint32_t endpoints_add_name(struct compiler *c, struct cluster *cluster, struct str name,
+                            uint16_t port, uint32_t weight, bool one_at_a_time)
+{
+    struct address address;
+    if (address_parse_ip(name, &address)) {
+        add_known(c, cluster, address, port, weight, false);
+        return 1;
+    }
+    uint32_t n = 0;
+    struct name_addresses known = {.is_pending = true};
+    if (c->names)
+        c->names->addresses(c->names->arg, name, one_at_a_time, &known);
+    for (uint32_t i = 0; i < known.n; i++) {
+        bool is_used = !one_at_a_time || address_equal(&known.items[i], &known.first);
+        add_known(c, cluster, known.items[i], port, weight, !is_used);
+        n += is_used;
+    }
+    for (uint32_t i = 0; i < known.n_retiring; i++)
+        add_known(c, cluster, known.retiring[i], port, weight, true);
+    if (n == 0 && known.is_pending && cluster->dns_name.len == 0) { // one is enough to wait for
+        cluster->dns_name = arena_str(c->arena, name);
+        cluster->dns_port = port;
+    }
+    return n;
+}
+
+void endpoints_settle(struct cluster *cluster, uint32_t n_endpoints)
+{
+    if (cluster->dns_name.len > 0 && n_endpoints == 0) {
+        cluster->discovery = CLUSTER_DYNAMIC_DNS;
+        return;
+    }
+    cluster->dns_name = STR_NONE;
+    cluster->dns_port = 0;
 }
 
 static void gather_external(struct gathering *g, struct str name)
@@ -311,19 +379,8 @@ static void gather_external(struct gathering *g, struct str name)
     const struct port_ref *target = &g->port->target_port;
     uint16_t port =
         target->is_set && !target->name.ptr ? target->number : (uint16_t)g->port->port.value;
-    struct address address;
-    if (address_parse_ip(name, &address)) {
-        add_address(g, name, port);
-        return;
-    }
-    struct name_addresses known = {0};
-    if (g->c->names)
-        g->c->names->addresses(g->c->names->arg, name, false, &known);
-    for (uint32_t i = 0; i < known.n; i++) {
-        address = known.items[i];
-        address.port = port;
-        builder_add_endpoint(g->c->builder, g->cluster, &address, 1);
-    }
+    g->cluster->is_external = true;
+    endpoints_settle(g->cluster, endpoints_add_name(g->c, g->cluster, name, port, 1, false));
 }
 
 // Follows ExternalName to Services of the cluster itself. NULL: a loop, which is reported.

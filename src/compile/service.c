@@ -181,14 +181,14 @@ static struct cluster *make_cluster(struct compiler *c, const struct object *ser
     cluster->protocol = speech->is_http2 ? CLUSTER_HTTP2 : CLUSTER_HTTP1;
     cluster->is_unserved_protocol = speech->is_unserved;
     struct policy_tls policy =
-        policy_apply(c, service, fqdn, subset, (uint16_t)port->port.value, cluster);
+        policy_apply(c, service->ns, fqdn, subset, (uint16_t)port->port.value, cluster);
     if (speech->is_raw)
         cluster->proxy_protocol = 0;
     else if (policy.object)
-        upstream_tls_of_policy(c, cluster, &policy);
+        upstream_tls_of_policy(c, cluster, &policy, NULL);
     else if (speech->is_tls)
         upstream_tls_of_ingress(c, cluster, tls);
-    endpoints_add(c, cluster, service, port, policy_subset_labels(c, service, fqdn, subset));
+    endpoints_add(c, cluster, service, port, policy_subset_labels(c, service->ns, fqdn, subset));
     return cluster;
 }
 
@@ -198,7 +198,7 @@ struct cluster *service_cluster(struct compiler *c, const struct object *service
 {
     // Where the bytes are the client's own for Istio, too, both share one cluster.
     if (protocol == UPSTREAM_RAW &&
-        !policy_changes_bytes(c, service, service_fqdn(c, service, c->scratch),
+        !policy_changes_bytes(c, service->ns, service_fqdn(c, service, c->scratch),
                               (uint16_t)port->port.value))
         protocol = UPSTREAM_BY_PORT;
     struct speech speech = speech_of(port, protocol);

@@ -52,6 +52,27 @@ struct cluster *missing_cluster(struct compiler *c, struct str port, struct str 
 // endpoints.c: adds the endpoints of a Service port; `labels` NULL: all of them.
 void endpoints_add(struct compiler *c, struct cluster *cluster, const struct object *service,
                    const struct service_port *port, const struct text_map *labels);
+// Objects of a kind (Pod, WorkloadEntry) in `ns` that may carry all labels of `selector`, each of
+// which is still to be looked at; an empty selector: all of the namespace. NULL: none.
+struct listed {
+    const struct object *object;
+    struct listed *next;
+};
+struct listing {
+    struct listed *first, **end;
+    uint32_t n;
+};
+const struct listing *objects_selected(struct compiler *c, enum kind kind, struct str ns,
+                                       const struct text_map *selector);
+bool pod_is_ready(const struct object *pod);
+struct str pod_address(const struct object *pod); // empty: none yet
+// Adds the addresses of a name outside the cluster, and behind them those that it had a moment
+// ago; `weight` is each address's. Returns how many are in use. 0: endpoints_settle() decides.
+uint32_t endpoints_add_name(struct compiler *c, struct cluster *cluster, struct str name,
+                            uint16_t port, uint32_t weight, bool one_at_a_time);
+// After all of a cluster's endpoints: when it has none, because of a name that has not been
+// answered yet, requests wait for that.
+void endpoints_settle(struct cluster *cluster, uint32_t n_endpoints);
 struct endpoint_index;
 struct endpoint_index *endpoint_index_create(struct compiler *c);
 void endpoint_index_destroy(struct endpoint_index *index); // NULL is fine

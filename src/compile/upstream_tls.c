@@ -127,8 +127,20 @@ static const struct str *names_of(struct compiler *c, const struct texts *texts)
     return names;
 }
 
+static void take_defaults(struct making *m, const struct upstream_tls_defaults *defaults)
+{
+    struct tls_client_config *config = &m->config;
+    if (config->sni.len == 0)
+        config->sni = defaults->server_name;
+    if (config->verifies && config->common.n_subject_alt_names == 0) {
+        config->common.subject_alt_names = defaults->subject_alt_names;
+        config->common.n_subject_alt_names = defaults->n_subject_alt_names;
+    }
+}
+
 void upstream_tls_of_policy(struct compiler *c, struct cluster *cluster,
-                            const struct policy_tls *policy)
+                            const struct policy_tls *policy,
+                            const struct upstream_tls_defaults *defaults)
 {
     const struct client_tls *tls = policy->tls;
     if (!tls) {
@@ -159,6 +171,8 @@ void upstream_tls_of_policy(struct compiler *c, struct cluster *cluster,
     m.config.sni = text_str(tls->sni);
     m.config.common.subject_alt_names = names_of(c, &tls->subject_alt_names);
     m.config.common.n_subject_alt_names = tls->subject_alt_names.n;
+    if (defaults)
+        take_defaults(&m, defaults);
     if (tls->credential_name.len > 0)
         take_credential(&m, tls);
     else

@@ -20,7 +20,15 @@ struct upstream_tls {
     bool verifies, sends_sni;
 };
 
+// What holds where the DestinationRule says nothing; texts are borrowed.
+struct upstream_tls_defaults {
+    const struct str *subject_alt_names;
+    size_t n_subject_alt_names;
+    struct str server_name; // sent and verified; empty: the request's host
+};
+// `defaults` NULL: none.
 void upstream_tls_of_policy(struct compiler *c, struct cluster *cluster,
-                            const struct policy_tls *policy);
+                            const struct policy_tls *policy,
+                            const struct upstream_tls_defaults *defaults);
 void upstream_tls_of_ingress(struct compiler *c, struct cluster *cluster,
                              const struct upstream_tls *tls);

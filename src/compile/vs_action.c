@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a VirtualService's rule does with a request: destinations, redirect, direct response,
 // rewrite, headers, timeout.
+#include "compile/catalog.h"
 #include "compile/destination_rule.h"
 #include "compile/hosts.h"
-#include "compile/service.h"
 #include "compile/virtual_service.h"
 #include <stdlib.h>
 
@@ -182,14 +182,15 @@ static bool rewrites_authority(const struct http_route *rule)
 
 // ---- destinations ----
 
-static void report_service(struct compiler *c, const struct object *object,
-                           const struct http_destination *destination, struct str fqdn,
-                           struct str path)
+static void report_host(struct compiler *c, const struct object *object,
+                        const struct http_destination *destination, struct str fqdn,
+                        struct str path)
 {
     struct str host = text_str(destination->host), domain = c->options->cluster_domain;
-    struct diag *diag = complain(c, DIAG_DANGLING_SERVICE, object, destination->host.line,
-                                 destination->host.col, path_of(c, "%.*s.host", STR_ARG(path)),
-                                 "no Service has the name \"%.*s\"", STR_ARG(fqdn));
+    struct diag *diag =
+        complain(c, DIAG_DANGLING_SERVICE, object, destination->host.line, destination->host.col,
+                 path_of(c, "%.*s.host", STR_ARG(path)), "no Service has the name \"%.*s\"%s",
+                 STR_ARG(fqdn), str_index(host, '.') >= 0 ? ", and no ServiceEntry" : "");
     struct str name, ns;
     if (host_split_service(fqdn, domain, &name, &ns)) {
         hint_object(c, diag, KIND_SERVICE, ns, name, NULL);
@@ -198,35 +199,97 @@ static void report_service(struct compiler *c, const struct object *object,
     // "httpbin.default" is not expanded: the commonest mistake with these names.
     struct str whole =
         JOIN(c->scratch, host, str_has_suffix(host, STR(".svc")) ? STR(".") : STR(".svc."), domain);
+    struct str nearest = STR_NONE;
     if (service_of_host(c, whole))
         diag_hint(c->diags, diag, "a name with a dot is taken as it is: write %.*s",
                   STR_ARG(whole));
+    else if ((nearest = catalog_nearest(c, fqdn)).len > 0)
+        diag_hint(c->diags, diag, "did you mean %.*s?", STR_ARG(nearest));
 }
 
-static const struct service_port *pick_port(const struct service *service,
+static const struct catalog_port *pick_port(const struct catalog_host *host,
                                             const struct http_destination *destination,
                                             uint16_t listener_port)
 {
     if (destination->port.is_set)
-        return service_port_numbered(service, (uint16_t)destination->port.value);
-    if (service->n_ports == 1 && service->ports[0].transport == TRANSPORT_TCP)
-        return &service->ports[0];
-    return service_port_numbered(service, listener_port);
+        return catalog_port_numbered(host, (uint16_t)destination->port.value);
+    bool has_one = host->is_service ? host->object->service->n_ports == 1 : host->n_ports == 1;
+    return has_one && host->n_ports == 1 ? &host->ports[0]
+                                         : catalog_port_numbered(host, listener_port);
 }
 
 // "80 (http), 8080", for messages about a port that is not there.
-static struct str ports_text(struct compiler *c, const struct service *service)
+static struct str ports_text(struct compiler *c, const struct catalog_host *host)
 {
     struct str text = STR_NONE;
-    for (uint32_t i = 0; i < service->n_ports; i++) {
+    for (uint32_t i = 0; i < host->n_ports; i++) {
         char number[NUMBER_TEXT_MAX];
-        struct str name = text_str(service->ports[i].name);
+        struct str name = host->ports[i].name;
         bool is_named = name.len > 0;
         text = JOIN(c->scratch, text, i > 0 ? STR(", ") : STR_NONE,
-                    number_text((uint64_t)service->ports[i].port.value, number),
-                    is_named ? STR(" (") : STR_NONE, name, is_named ? STR(")") : STR_NONE);
+                    number_text(host->ports[i].number, number), is_named ? STR(" (") : STR_NONE,
+                    name, is_named ? STR(")") : STR_NONE);
     }
     return text;
+}
+
+static void report_port(struct compiler *c, const struct object *object,
+                        const struct http_destination *destination, unsigned wanted,
+                        const struct catalog_host *host, struct str path)
+{
+    uint32_t line = destination->port.is_set ? destination->port.line : destination->line;
+    uint32_t col = destination->port.is_set ? destination->port.col : destination->col;
+    struct diag *diag = complain(c, DIAG_DANGLING_PORT, object, line, col,
+                                 path_of(c, "%.*s.port.number", STR_ARG(path)),
+                                 "%.*s has no TCP port %u", STR_ARG(host->object->title), wanted);
+    struct str ports = ports_text(c, host);
+    if (ports.len > 0)
+        diag_hint(c->diags, diag, "it has %.*s", STR_ARG(ports));
+}
+
+static void report_subset(struct compiler *c, const struct object *object,
+                          const struct http_destination *destination,
+                          const struct catalog_host *host, struct str path)
+{
+    struct str subset = text_str(destination->subset);
+    struct diag *diag = complain(c, DIAG_UNKNOWN_SUBSET, object, destination->subset.line,
+                                 destination->subset.col, path_of(c, "%.*s.subset", STR_ARG(path)),
+                                 "no DestinationRule for %.*s defines subset \"%.*s\"",
+                                 STR_ARG(host->name), STR_ARG(subset));
+    struct str nearest = policy_nearest_subset(c, host->object->ns, host->name, subset);
+    if (nearest.ptr)
+        diag_hint(c->diags, diag, "did you mean \"%.*s\"?", STR_ARG(nearest));
+}
+
+// What is wrong with the way that a route goes to a host that is there.
+static void report_way(struct compiler *c, const struct object *object,
+                       const struct http_destination *destination, const struct catalog_host *host,
+                       const struct catalog_port *port, const struct cluster *cluster,
+                       struct str path, bool is_http)
+{
+    const struct text *text = &destination->host;
+    if (!host->is_service && !c->options->is_sidecar && cluster->discovery == CLUSTER_STATIC &&
+        catalog_resolution(host) == RESOLUTION_NONE) {
+        struct diag *diag =
+            complain(c, DIAG_ENTRY_NO_ADDRESS, object, text->line, text->col, path,
+                     "%.*s has resolution NONE, and a gateway does not know which address the "
+                     "client has dialled: requests are answered 503",
+                     STR_ARG(host->object->title));
+        diag_hint(c->diags, diag,
+                  "resolution DNS looks up the host, DYNAMIC_DNS the names below a "
+                  "wildcard");
+    }
+    if (is_http && !cluster->tls && !cluster->is_unserved_protocol && port->protocol == PORT_TLS) {
+        const char *by = port->of_entry                           ? "protocol"
+                         : port->of_service->app_protocol.len > 0 ? "appProtocol"
+                                                                  : "name";
+        struct diag *diag = complain(c, DIAG_UPSTREAM_PROTOCOL, object, text->line, text->col, path,
+                                     "port %u of %.*s speaks TLS, by its %s, and gets plain HTTP",
+                                     (unsigned)port->number, STR_ARG(host->object->title), by);
+        diag_hint(c->diags, diag,
+                  "a DestinationRule for %.*s with trafficPolicy.tls.mode SIMPLE makes it TLS",
+                  STR_ARG(host->name));
+    }
 }
 
 const struct cluster *vs_destination_cluster(struct compiler *c, const struct object *object,
@@ -240,9 +303,9 @@ const struct cluster *vs_destination_cluster(struct compiler *c, const struct ob
     char number[NUMBER_TEXT_MAX];
     struct str port_text = number_text(wanted, number);
     path = JOIN(c->scratch, path, STR(".destination"));
-    const struct object *service = service_of_host(c, fqdn);
-    if (!service) {
-        report_service(c, object, destination, fqdn, path);
+    const struct catalog_host *host = catalog_find(c, fqdn);
+    if (!host) {
+        report_host(c, object, destination, fqdn, path);
         // Ingresses and nodePorts see also what is not exported: its cluster must stay theirs.
         struct str name, ns;
         if (host_split_service(fqdn, c->options->cluster_domain, &name, &ns) &&
@@ -250,46 +313,24 @@ const struct cluster *vs_destination_cluster(struct compiler *c, const struct ob
             fqdn = JOIN(c->scratch, fqdn, STR(";hidden"));
         return missing_cluster(c, port_text, subset, fqdn);
     }
-    const struct service_port *port = pick_port(service->service, destination, listener_port);
-    struct service_port own; // ExternalName needs no ports of its own
-    if (!port && service->service->type == SERVICE_EXTERNAL_NAME &&
-        service->service->n_ports == 0) {
-        own = (struct service_port){.port = {.value = wanted, .is_set = true}};
+    host = catalog_narrow(c, host, fqdn);
+    const struct catalog_port *port = pick_port(host, destination, listener_port);
+    // ExternalName needs no ports of its own.
+    struct service_port any = {.port = {.value = wanted, .is_set = true}};
+    struct catalog_port own = {.number = wanted, .of_service = &any};
+    if (!port && host->is_service && host->object->service->type == SERVICE_EXTERNAL_NAME &&
+        host->object->service->n_ports == 0)
         port = &own;
-    }
     if (!port) {
-        uint32_t line = destination->port.is_set ? destination->port.line : destination->line;
-        uint32_t col = destination->port.is_set ? destination->port.col : destination->col;
-        struct diag *diag = complain(c, DIAG_DANGLING_PORT, object, line, col,
-                                     path_of(c, "%.*s.port.number", STR_ARG(path)),
-                                     "%.*s has no TCP port %u", STR_ARG(service->title), wanted);
-        struct str ports = ports_text(c, service->service);
-        if (ports.len > 0)
-            diag_hint(c->diags, diag, "it has %.*s", STR_ARG(ports));
+        report_port(c, object, destination, wanted, host, path);
         return missing_cluster(c, port_text, subset, fqdn);
     }
-    if (subset.len > 0 && !policy_has_subset(c, service, fqdn, subset)) {
-        struct diag *diag = complain(
-            c, DIAG_UNKNOWN_SUBSET, object, destination->subset.line, destination->subset.col,
-            path_of(c, "%.*s.subset", STR_ARG(path)),
-            "no DestinationRule for %.*s defines subset \"%.*s\"", STR_ARG(fqdn), STR_ARG(subset));
-        struct str nearest = policy_nearest_subset(c, service, fqdn, subset);
-        if (nearest.ptr)
-            diag_hint(c->diags, diag, "did you mean \"%.*s\"?", STR_ARG(nearest));
+    if (subset.len > 0 && !policy_has_subset(c, host->object->ns, host->name, subset)) {
+        report_subset(c, object, destination, host, path);
         return missing_cluster(c, port_text, subset, fqdn);
     }
-    const struct cluster *cluster = service_cluster(c, service, port, subset, UPSTREAM_BY_PORT);
-    if (is_http && !cluster->tls && !cluster->is_unserved_protocol &&
-        service_port_protocol(port) == PORT_TLS) {
-        struct diag *diag = complain(c, DIAG_UPSTREAM_PROTOCOL, object, destination->host.line,
-                                     destination->host.col, path,
-                                     "port %u of %.*s speaks TLS, by its %s, and gets plain HTTP",
-                                     (unsigned)port->port.value, STR_ARG(service->title),
-                                     port->app_protocol.len > 0 ? "appProtocol" : "name");
-        diag_hint(c->diags, diag,
-                  "a DestinationRule for %.*s with trafficPolicy.tls.mode SIMPLE makes it TLS",
-                  STR_ARG(fqdn));
-    }
+    const struct cluster *cluster = catalog_cluster(c, host, port, subset);
+    report_way(c, object, destination, host, port, cluster, path, is_http);
     return cluster;
 }
 

@@ -177,6 +177,9 @@ static void report_block(struct block_report *r)
     if ((names_any && !has_known && !has_mesh(&place->gateways)) || applies(r, false))
         return;
     const struct texts *bound_to = &r->root->virtual_service->gateways;
+    // A VirtualService for both, sidecars and an egress gateway, has such blocks by design.
+    if (names_any && !has_known && has_mesh(bound_to))
+        return;
     bool is_for_sidecars = has_mesh(names_any ? &place->gateways : bound_to);
     const char *why = "this gateway is none of the sources that it asks for";
     if (applies(r, true))

@@ -91,8 +91,8 @@ static void check_destination_host(struct reader *reader, const struct field *fi
 {
     const struct text *text = value;
     const char *mistake = istio_host_mistake(text_str(*text));
-    if (!mistake && str_index(text_str(*text), '*') >= 0)
-        mistake = "a destination is no wildcard";
+    if (!mistake && str_is(text_str(*text), "*"))
+        mistake = "a destination is no wildcard for every host";
     if (mistake && !is_ipv4_or_ipv6(text_str(*text)))
         REPORT_TEXT(reader, DIAG_FIELD_VALUE, text, "\"%.*s\": %s",
                     STR_ARG(str_upto(text_str(*text), 300)), mistake);

@@ -76,6 +76,9 @@ struct cluster {
     // DYNAMIC_DNS: the one name; empty: the host that is asked for. Also of a cluster whose only
     // name has not been answered yet: it is DYNAMIC_DNS until a snapshot has its addresses.
     struct str dns_name;
+    // DYNAMIC_DNS without dns_name: "*.x", whose names alone may be looked up. A host that is not
+    // below x is none of the cluster's, whatever route led here.
+    struct str dns_within;
     // Behind the n_endpoints: addresses that DNS gave a moment ago and gives no more, or that
     // DNS_ROUND_ROBIN does not use now. Pooled connections to them are still good; nobody opens
     // new ones.
