@@ -49,6 +49,7 @@ struct readings {
     X(DIAGNOSTICS, "sluicegate_config_diagnostics", "gauge", "Diagnostics about the manifests.", "level") \
     X(REQUESTS, "sluicegate_requests_total", "counter", "Requests ended, by class of the status sent (none: none was).", "code_class") \
     X(CERTIFICATE_EXPIRY, "sluicegate_tls_certificate_expiry_seconds", "gauge", "When a certificate that is served expires, in seconds since 1970; the 100 that expire first.", "source") \
+    X(UNDECLARED, "sluicegate_outbound_undeclared_total", "counter", "Requests and TCP connections of a sidecar's application whose destination is declared nowhere, by host (Host, SNI, else the address dialled) and what became of them; the first 200 hosts by name.", "host, policy") \
     X(DURATION, "sluicegate_request_duration_seconds", "histogram", "From the start of a request to the last byte of its response.", "le")
 // clang-format on
 
@@ -173,6 +174,24 @@ static void add_proxy_metrics(const struct proxy *proxy, struct buf *out)
     add_latency(&latency, out);
 }
 
+static void add_undeclared(const struct proxy *proxy, struct buf *out)
+{
+    static const char *const policies[] = {[UNDECLARED_ALLOWED] = "ALLOW_ANY",
+                                           [UNDECLARED_REFUSED] = "REGISTRY_ONLY"};
+    struct undeclared_host hosts[UNDECLARED_HOSTS_MAX + 1];
+    uint32_t n = proxy_undeclared(proxy, hosts);
+    add_head(&labelled[METRIC_UNDECLARED], out);
+    for (uint32_t i = 0; i < n; i++)
+        for (unsigned policy = 0; policy < UNDECLARED_POLICIES; policy++) {
+            if (hosts[i].counts[policy] == 0)
+                continue;
+            buf_printf(out, "%s{host=\"", labelled[METRIC_UNDECLARED].name);
+            add_label_value(hosts[i].name, out);
+            buf_printf(out, "\",policy=\"%s\"} %llu\n", policies[policy],
+                       (unsigned long long)hosts[i].counts[policy]);
+        }
+}
+
 static void add_certificates(const struct snapshot *snapshot, struct buf *out)
 {
     enum { SHOWN_MAX = 100 };
@@ -200,6 +219,7 @@ static void add_first_piece(const struct page_state *state, struct buf *out)
     add_control_metrics(&readings, out);
     add_proxy_metrics(state->options->proxy, out);
     add_certificates(readings.snapshot, out);
+    add_undeclared(state->options->proxy, out);
 }
 
 // The first piece holds all that does not grow; then comes one family after the other, each with

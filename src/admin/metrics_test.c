@@ -130,6 +130,9 @@ static void test_values_are_shown_under_their_names(void **state)
         "sluicegate_downstream_connections_total 100",
         "sluicegate_requests_total{code_class=\"none\"} 0",
         "sluicegate_requests_total{code_class=\"5xx\"} 50",
+        "sluicegate_outbound_undeclared_total{host=\"b\\\"c.example\",policy=\"ALLOW_ANY\"} 3",
+        "sluicegate_outbound_undeclared_total{host=\"192.0.2.1:443\",policy=\"ALLOW_ANY\"} 1",
+        "sluicegate_outbound_undeclared_total{host=\"192.0.2.1:443\",policy=\"REGISTRY_ONLY\"} 2",
     };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         assert_has_line(text.data, lines[i]);

@@ -82,6 +82,15 @@ void proxy_code_classes(const struct proxy *proxy, uint64_t ret[CODE_CLASSES])
         ret[i] = 10 * i;
 }
 
+uint32_t proxy_undeclared(const struct proxy *proxy,
+                          struct undeclared_host ret[UNDECLARED_HOSTS_MAX + 1])
+{
+    (void)proxy;
+    ret[0] = (struct undeclared_host){.name = STR("b\"c.example"), .counts = {3, 0}};
+    ret[1] = (struct undeclared_host){.name = STR("192.0.2.1:443"), .counts = {1, 2}};
+    return 2;
+}
+
 void proxy_latency(const struct proxy *proxy, struct latency *ret)
 {
     (void)proxy;

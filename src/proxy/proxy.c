@@ -533,6 +533,19 @@ void proxy_code_classes(const struct proxy *proxy, uint64_t ret[CODE_CLASSES])
             ret[i] += read_counter(&proxy->workers[w]->classes[i]);
 }
 
+uint32_t proxy_undeclared(const struct proxy *proxy,
+                          struct undeclared_host ret[UNDECLARED_HOSTS_MAX + 1])
+{
+    unsigned n = proxy->options.n_workers;
+    const struct undeclared **all = calloc(n, sizeof *all);
+    CHECK(all != NULL);
+    for (unsigned w = 0; w < n; w++)
+        all[w] = proxy->workers[w]->undeclared;
+    uint32_t n_hosts = undeclared_sum(all, n, ret);
+    free(all);
+    return n_hosts;
+}
+
 void proxy_latency(const struct proxy *proxy, struct latency *ret)
 {
     *ret = (struct latency){0};

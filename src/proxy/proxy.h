@@ -5,6 +5,7 @@
 #include "base/diag.h"
 #include "base/loop.h"
 #include "proxy/counters.h"
+#include "proxy/undeclared.h"
 #include "route/snapshot.h"
 
 struct proxy;
@@ -72,6 +73,9 @@ struct latency {
     uint64_t buckets[LATENCY_BUCKETS]; // not cumulative
     uint64_t sum_us, count;
 };
+// What was asked for and is declared nowhere, by host (undeclared.h); returns their number.
+uint32_t proxy_undeclared(const struct proxy *proxy,
+                          struct undeclared_host ret[UNDECLARED_HOSTS_MAX + 1]);
 void proxy_latency(const struct proxy *proxy, struct latency *ret);
 // false: nothing was ever sent there.
 bool proxy_cluster_counters(const struct proxy *proxy, const struct cluster *cluster,

@@ -4,7 +4,7 @@
 #include <signal.h>
 
 static struct {
-    bool has_dns_name, is_https;
+    bool has_dns_name, is_registry_only;
     uint32_t n_clusters; // of the wildcard; 0: gone
     struct {             // what DNS says
         enum name_status status;
@@ -24,14 +24,24 @@ static struct snapshot *build_dynamic(struct gate *gate, const struct address *e
     struct builder_listener *listener =
         builder_listener(builder, LISTENER_OUTBOUND, &bind, 15001, STR("sidecar"));
     struct builder_captured *captured = builder_captured(listener, 0);
-    struct cluster *passthrough = cluster_at(builder, "PassthroughCluster", NULL);
-    passthrough->discovery = CLUSTER_ORIGINAL_DST;
-    passthrough->connect_timeout_ms = 2000;
-    struct tcp_route tcp = tcp_to(builder, "allow_any", passthrough);
+    struct cluster *undeclared = cluster_at(
+        builder, world.is_registry_only ? "BlackHoleCluster" : "PassthroughCluster", NULL);
+    undeclared->discovery = world.is_registry_only ? CLUSTER_STATIC : CLUSTER_ORIGINAL_DST;
+    undeclared->connect_timeout_ms = 2000;
+    struct tcp_route tcp = tcp_to(builder, "", undeclared);
     enum capture_protocol old;
     builder_captured_protocol(captured, NULL, CAPTURE_DETECT, &old);
     builder_captured_add_tcp(captured, NULL, &tcp);
-    add_http(builder, captured, "*", "allow_any", passthrough);
+    if (world.is_registry_only)
+        builder_add_route(builder_vhost(builder_captured_hosts(captured), STR("*"), false),
+                          &(struct route){.path_kind = PATH_PREFIX_STRING,
+                                          .path = STR("/"),
+                                          .name = STR("block_all"),
+                                          .action = ROUTE_RESPOND,
+                                          .status = 502,
+                                          .log_cluster = undeclared});
+    else
+        add_http(builder, captured, "*", "allow_any", undeclared);
     if (world.n_clusters > 0) {
         struct cluster *wild = cluster_at(builder, "outbound|80||*.a.example", NULL);
         wild->discovery = CLUSTER_DYNAMIC_DNS;
@@ -148,7 +158,7 @@ static void test_tcp_goes_to_the_address_dialled(void **state)
     hang_up(client);
     hang_up(endpoint);
     wait_until_quiet(gate);
-    expect_log(gate, "0 - - allow_any PassthroughCluster 1\n");
+    expect_log(gate, "0 - - - PassthroughCluster 1\n");
 }
 
 static void test_where_nobody_listens_at_the_address_dialled(void **state)
@@ -171,7 +181,65 @@ static void test_where_nobody_listens_at_the_address_dialled(void **state)
     wait_until_quiet(gate);
     expect_log(gate, "503 UF upstream_reset_before_response_started{connection_failure} allow_any "
                      "PassthroughCluster 0\n"
-                     "0 UF - allow_any PassthroughCluster 1\n");
+                     "0 UF - - PassthroughCluster 1\n");
+}
+
+// ---- what is declared nowhere ----
+
+static void expect_undeclared(struct gate *gate, uint32_t i, const char *host, uint64_t allowed,
+                              uint64_t refused)
+{
+    static struct undeclared_host hosts[UNDECLARED_HOSTS_MAX + 1];
+    assert_true(proxy_undeclared(gate->proxy, hosts) > i);
+    if (!str_is(hosts[i].name, host))
+        fail_msg("\"%.*s\" in the place of \"%s\"", STR_ARG(hosts[i].name), host);
+    assert_int_equal(hosts[i].counts[UNDECLARED_ALLOWED], allowed);
+    assert_int_equal(hosts[i].counts[UNDECLARED_REFUSED], refused);
+}
+
+static void test_what_is_declared_nowhere_follows_the_policy_that_is_in_force(void **state)
+{
+    struct gate *gate = *state;
+    open_gate(gate);
+    dial_endpoint(gate);
+    struct peer *client = connect_to_gate(gate);
+    ask(client, "B.example:8000");
+    struct peer *endpoint = accept_from_gate(gate);
+    hear_head(endpoint);
+    say(endpoint, ok);
+    hear_whole_response(client, 200);
+    struct peer *tunnel = connect_to_gate(gate), *behind = accept_from_gate(gate);
+    say(behind, "hello");
+    hear(tunnel, "hello");
+    world.is_registry_only = true;
+    publish(gate, &gate->endpoint_address);
+    hear_end(endpoint); // nobody may use it any more
+    ask(client, "b.example");
+    const char *head = hear_head(client);
+    assert_non_null(strstr(head, "HTTP/1.1 502 "));
+    assert_non_null(strstr(head, "content-length: 0\r\n"));
+    say(tunnel, "still here"); // it is no new connection
+    hear(behind, "still here");
+    struct peer *refused = connect_to_gate(gate);
+    say(refused, "\n");
+    hear_reset(refused);
+    struct peer *all[] = {client, endpoint, tunnel, behind, refused};
+    for (unsigned i = 0; i < sizeof all / sizeof *all; i++)
+        hang_up(all[i]);
+    wait_until_quiet(gate);
+    char address[ADDRESS_TEXT_MAX];
+    address_format(&gate->endpoint_address, address);
+    expect_undeclared(gate, 0, "b.example", 1, 1);
+    expect_undeclared(gate, 1, address, 1, 1);
+    uint64_t counters[CLUSTER_COUNTER_COUNT];
+    assert_true(proxy_cluster_counters(gate->proxy, proxy_snapshot(gate->proxy)->clusters[0],
+                                       counters)); // BlackHoleCluster
+    assert_int_equal(counters[CLUSTER_COUNTER_REQUESTS], 2);
+    assert_int_equal(counters[CLUSTER_COUNTER_FAILURES], 2);
+    expect_log(gate, "200 - via_upstream allow_any PassthroughCluster 1\n"
+                     "502 - direct_response block_all BlackHoleCluster 0\n"
+                     "0 UH no_healthy_upstream - BlackHoleCluster 0\n"
+                     "0 - - - PassthroughCluster 1\n");
 }
 
 // ---- names ----
@@ -329,6 +397,7 @@ int main(void)
         TEST(connections_to_the_address_dialled_are_pooled),
         TEST(tcp_goes_to_the_address_dialled),
         TEST(where_nobody_listens_at_the_address_dialled),
+        TEST(what_is_declared_nowhere_follows_the_policy_that_is_in_force),
         TEST(a_declared_name_may_be_anywhere),
         TEST(a_name_of_a_client_does_not_lead_to_this_host),
         TEST(a_name_that_does_not_exist),

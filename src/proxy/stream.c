@@ -2,6 +2,7 @@
 // A stream's memory, beginning, end, and the loop that runs its steps.
 #include "proxy/h2_session.h"
 #include "proxy/names.h"
+#include "proxy/undeclared.h"
 #include <stdlib.h>
 
 // ---- memory ----
@@ -236,6 +237,7 @@ static void choose_tcp_cluster(struct stream *stream, const struct tcp_routes *r
         return;
     }
     stream->cluster = stream->target->cluster;
+    stream_note_undeclared(stream);
     if (stream->cluster->is_missing)
         end_tcp(stream, FLAG_BIT(NC), STR("cluster_not_found"));
     else if (stream->cluster->discovery == CLUSTER_STATIC && stream->cluster->n_endpoints == 0)

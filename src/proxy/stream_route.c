@@ -2,6 +2,7 @@
 // The step `route`: which listener, virtual host and route a request is for, and what that means.
 #include "http/uri.h"
 #include "proxy/stream.h"
+#include "proxy/undeclared.h"
 #include "route/rewrite.h"
 
 static bool find_listener(struct stream *stream)
@@ -106,6 +107,9 @@ static enum step_result choose_action(struct stream *stream, const struct reques
         return STEP_NEXT;
     case ROUTE_RESPOND:
         stream->reply_body = route->body; // to gRPC: the message of its status
+        stream->cluster = route->log_cluster;
+        if (stream->cluster)
+            stream_note_undeclared(stream);
         stream_reply(stream, route->status, 0, STR("direct_response"), STR_NONE);
         return STEP_NEXT;
     case ROUTE_FORWARD:
@@ -119,6 +123,7 @@ static enum step_result choose_action(struct stream *stream, const struct reques
         return STEP_NEXT;
     }
     stream->cluster = stream->target->cluster;
+    stream_note_undeclared(stream);
     if (stream->cluster->is_unserved_protocol) {
         stream_reply(stream, 502, FLAG_BIT(UPE), STR("upstream_protocol_not_served"),
                      STR("the upstream's protocol is not served"));

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "proxy/dynamic.h"
 #include "proxy/h2_session.h"
+#include "proxy/undeclared.h"
 #include "proxy/names.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -336,6 +337,7 @@ void worker_init(struct worker *worker, struct proxy *proxy, unsigned index)
     list_init(&worker->ready);
     list_init(&worker->h2_dirty);
     list_init(&worker->slots_with_idle);
+    worker->undeclared = undeclared_create();
     worker->dynamic = dynamic_table_create(worker, proxy_dynamic_slots(proxy),
                                            proxy_get_options(proxy)->n_workers);
     worker->small = (struct free_pool){.bytes = BUFFER_SMALL_BYTES, .n_max = BUFFERS_KEPT};
@@ -374,6 +376,7 @@ void worker_fini(struct worker *worker)
     pool_fini(&worker->connections);
     pool_fini(&worker->upstreams);
     dynamic_table_destroy(worker->dynamic);
+    undeclared_destroy(worker->undeclared);
     free_pages(worker);
     free(worker->accepting);
     free(worker->scratch);

@@ -221,6 +221,7 @@ struct accepting { // a listener as this worker serves it
 };
 
 struct dynamic_table; // dynamic.h
+struct undeclared;    // undeclared.h
 
 struct worker {
     struct loop loop;
@@ -235,6 +236,7 @@ struct worker {
     struct list h2_dirty; // sessions with frames to send
     struct list slots_with_idle;
     struct dynamic_table *dynamic; // owned
+    struct undeclared *undeclared; // owned; counts are shared
     struct free_pool small, large, heads, streams, connections, upstreams;
     struct names *names; // owned
     char *scratch;       // SCRATCH_BYTES; never across a call that may build another head
