@@ -201,6 +201,7 @@ static struct endpoint_slot *find_slot(struct stream *stream, const struct endpo
     *ret_identity = identity;
     if (slot->identity == identity)
         return slot;
+    upstream_close_idle_of(slot); // of a dynamic slot that was another's: the keeper may have some
     upstream_claim_slot(worker, slot, identity);
     return slot;
 }
