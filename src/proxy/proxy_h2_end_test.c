@@ -75,8 +75,8 @@ static void test_a_cut_response_of_http_2_is_a_reset(void **state)
                "GET 200 UR upstream_reset_after_response_started{remote_reset} 0 4 1\n"
                "GET 503 UR upstream_reset_before_response_started{remote_reset} 0 141 1\n"
                "GET 200 UC upstream_reset_after_response_started{connection_termination} 0 4 1\n"
-               "POST 503 UC upstream_reset_before_response_started{connection_termination} 0 161 "
-               "1\n");
+               "POST 503 UC upstream_reset_before_response_started{connection_termination,"
+               "not_retried:_POST_was_sent} 0 188 1\n");
 }
 
 static void test_a_cut_response_of_http_2_cuts_an_http_1_client(void **state)

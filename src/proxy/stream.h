@@ -127,6 +127,7 @@ struct stream {
     uint32_t head_len; // of the request in down->rx
     uint64_t flags;
     struct str details, failure;
+    struct str retry_reason; // why it was safe to try again, the last time; empty: never tried again
     struct str down_failure;                                // of the client's transport
     struct str termination, up_close_type, up_close_reason; // of the log; constants
     struct str reply_body;

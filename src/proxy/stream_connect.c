@@ -164,6 +164,7 @@ static enum step_result connect_failed(struct stream *stream, int error)
         dynamic_note_failure(stream, stream->endpoint);
     if (stream->n_tries < stream->n_candidates) {
         WORKER_COUNT(stream->worker, RETRIES, 1);
+        stream->retry_reason = STR("connect_failed");
         stream->step = STEP_connect;
         return STEP_NEXT;
     }

@@ -3,20 +3,60 @@
 // own while no response has begun, or in a cut.
 #include "proxy/stream.h"
 
-static bool may_replay(const struct stream *stream)
+// Whether the request may be sent once more, and the words for the log: why it is safe, or why it
+// is not. Empty words: it was never in question.
+struct verdict {
+    bool is_safe;
+    struct str why;
+};
+
+static struct verdict judge(struct stream *stream)
 {
+    struct str method = stream->req.method;
+    if (stream->response_begun)
+        return (struct verdict){false, STR_NONE};
+    if (!stream->up_refused && !stream->try_was_reused)
+        return (struct verdict){false,
+                                STR_NONE}; // a new connection: the endpoint itself has failed
+    if (stream->n_tries >= TRIES_MAX)
+        return (struct verdict){false, STR("too_many_tries")};
+    if (stream->body_dropped)
+        return (struct verdict){false, STR("part_of_the_body_is_gone")};
     if (stream->up_refused) // it was not looked at (RFC 9113, 8.7)
-        return !stream->response_begun && !stream->body_dropped && stream->n_tries < TRIES_MAX;
-    return !stream->response_begun && !stream->body_dropped && stream->try_was_reused &&
-           stream->n_tries < TRIES_MAX &&
-           (!stream->anything_sent || http_method_is_idempotent(stream->req.method_id));
+        return (struct verdict){true, STR("refused_unprocessed")};
+    if (!stream->anything_sent)
+        return (struct verdict){true, STR("nothing_was_sent")};
+    struct str what =
+        http_method_is_idempotent(stream->req.method_id) ? STR("_is_idempotent") : STR("_was_sent");
+    char *words = stream_alloc(stream, method.len + what.len);
+    memcpy(mempcpy(words, method.ptr, method.len), what.ptr, what.len);
+    return (struct verdict){http_method_is_idempotent(stream->req.method_id),
+                            {words, method.len + what.len}};
+}
+
+// "...{connection_termination,not_retried:_POST_was_sent}"
+static struct str reset_details(struct stream *stream, struct str cause, struct str why_not)
+{
+    static const char front[] = "upstream_reset_before_response_started{";
+    static const char middle[] = ",not_retried:_";
+    char *text = stream_alloc(stream, sizeof front + sizeof middle + cause.len + why_not.len);
+    char *at = mempcpy(text, front, sizeof front - 1);
+    at = mempcpy(at, cause.ptr, cause.len);
+    if (why_not.len > 0) {
+        at = mempcpy(at, middle, sizeof middle - 1);
+        at = mempcpy(at, why_not.ptr, why_not.len);
+    }
+    *at++ = '}';
+    return (struct str){text, (size_t)(at - text)};
 }
 
 // The connection died. Before any response byte a pooled one is suspected of having been closed by
 // the endpoint while idle (RFC 9112, 9.3.1): the request is sent again where that is safe.
 enum step_result stream_upstream_failed(struct stream *stream)
 {
-    if (may_replay(stream)) {
+    struct verdict verdict = judge(stream);
+    if (verdict.is_safe) {
+        stream->retry_reason = verdict.why;
         stream_leave_upstream(stream, false, false);
         WORKER_COUNT(stream->worker, RETRIES, 1);
         stream->on_fresh = !stream->up_refused;
@@ -48,13 +88,13 @@ enum step_result stream_upstream_failed(struct stream *stream)
     }
     if (is_reset) {
         stream_reply(stream, 503, FLAG_BIT(UR),
-                     STR("upstream_reset_before_response_started{remote_reset}"),
+                     reset_details(stream, STR("remote_reset"), verdict.why),
                      STR("upstream connect error or disconnect/reset before headers. reset reason: "
                          "remote reset"));
         return STEP_NEXT;
     }
     stream_reply(stream, 503, FLAG_BIT(UC),
-                 STR("upstream_reset_before_response_started{connection_termination}"),
+                 reset_details(stream, STR("connection_termination"), verdict.why),
                  STR("upstream connect error or disconnect/reset before headers. reset reason: "
                      "connection termination"));
     return STEP_NEXT;

@@ -122,6 +122,7 @@ void stream_fill_info(struct stream *stream, struct request_info *info)
     info->status = stream->status;
     info->flags = stream->flags;
     info->details = stream->details;
+    info->retry_reason = stream->retry_reason;
     info->upstream_transport_failure = stream->failure;
     info->downstream_transport_failure = stream->down_failure;
     info->requested_server_name = str_of(stream->down->sni);

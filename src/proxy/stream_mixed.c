@@ -140,6 +140,7 @@ static enum step_result try_elsewhere(struct stream *stream)
     if (stream->n_tries >= TRIES_MAX)
         return stream_upstream_failed(stream);
     WORKER_COUNT(stream->worker, RETRIES, 1);
+    stream->retry_reason = STR("nothing_was_sent");
     stream->step = STEP_connect;
     return STEP_NEXT;
 }

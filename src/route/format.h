@@ -69,6 +69,7 @@ struct request_info {
     uint16_t status;    // 0: none sent
     uint64_t flags;     // FLAG_BIT()s
     struct str details; // may hold blanks; the operator turns them into '_'
+    struct str retry_reason; // empty: sent once
     struct str termination_details, local_reply_body;
     struct str upstream_transport_failure, downstream_transport_failure;
     struct tls_conn *upstream_tls, *downstream_tls; // NULL: plain

@@ -116,6 +116,7 @@ const struct operator operator_rows[] = {
     {.name = "RESPONSE_CODE_DETAILS", .form = "(ALLOW_WHITESPACES)", .need = ARGUMENT_OPTIONAL, .kind = OPERATOR_CALL, .parse = parse_details, .evaluate = evaluate_details, .doc = "Who made the status, and why; blanks become '_' unless the argument is given."},
     {.name = "RESPONSE_FLAGS", .form = "", .kind = OPERATOR_CALL, .evaluate = evaluate_flags, .dash_in_json = true, .doc = "What happened to the request, as short flags joined by commas; \"-\" also in JSON when there are none."},
     {.name = "RESPONSE_FLAGS_LONG", .form = "", .kind = OPERATOR_CALL, .evaluate = evaluate_flags_long, .dash_in_json = true, .doc = "The same as words."},
+    TEXT("RETRY_REASON", retry_reason, "Of this gateway alone: why it was safe to try the request again, the last time that it was tried again (`nothing_was_sent`, `GET_is_idempotent`, `refused_unprocessed`, `connect_failed`)."),
     TEXT("CONNECTION_TERMINATION_DETAILS", termination_details, "Why the gateway ended the connection for reasons below HTTP."),
     {.name = "GRPC_STATUS", .form = "(FORM)", .need = ARGUMENT_OPTIONAL, .kind = OPERATOR_CALL, .parse = parse_grpc_form, .evaluate = evaluate_grpc_status, .doc = "grpc-status of the trailers or headers. FORM: CAMEL_STRING (default), SNAKE_STRING, NUMBER."},
     NUMBER("GRPC_STATUS_NUMBER", grpc_status, "The same as a number."),

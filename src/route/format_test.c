@@ -113,6 +113,7 @@ static void fill_texts(struct request_info *info)
     info->protocol = STR("HTTP/1.1");
     info->upstream_protocol = STR("HTTP/1.0");
     info->details = STR("upstream_reset{connection failure}");
+    info->retry_reason = STR("GET_is_idempotent");
     info->termination_details = STR("idle");
     info->upstream_transport_failure = STR("refused");
     info->downstream_transport_failure = STR("no shared cipher");
@@ -245,6 +246,7 @@ static const struct operator_case operator_cases[] = {
     {"%RESPONSE_FLAGS%", "UF,URX", "\"UF,URX\""},
     {"%RESPONSE_FLAGS_LONG%", "UpstreamConnectionFailure,UpstreamRetryLimitExceeded",
      "\"UpstreamConnectionFailure,UpstreamRetryLimitExceeded\""},
+    {"%RETRY_REASON%", "GET_is_idempotent", "\"GET_is_idempotent\""},
     {"%CONNECTION_TERMINATION_DETAILS%", "idle", "\"idle\""},
     {"%GRPC_STATUS%", "InvalidArgument", "\"InvalidArgument\""},
     {"%GRPC_STATUS_NUMBER%", "3", "3"},

@@ -23,12 +23,14 @@ def stale(conn):
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"])
 def test_an_idempotent_request_on_a_stale_connection_is_tried_again(gateway, upstream, method):
     backend = upstream(stale)
-    served = gateway(one_route(backend), workers=1)
+    served = gateway(one_route(backend), "--access-log-format",
+                     "%REQ(:PATH)% %RESPONSE_CODE% %RETRY_REASON%", workers=1)
     with served.client() as client:
         assert client.request("GET", "/first").status == 200
         client.send_head(method, "/again")
         answer = client.read_head()
         assert answer.status == 200
+    served.access_log.wait_for(rf"/again 200 {method}_is_idempotent")
     assert backend.accepted == 2
     seen = [backend.next_request().target for _ in range(3)]
     assert seen == ["/first", "/again", "/again"]
@@ -40,6 +42,7 @@ def test_a_post_whose_body_was_sent_is_not_tried_again(gateway, upstream):
     with served.client() as client:
         assert client.request("GET", "/first").status == 200
         assert client.request("POST", "/pay", body=b"100").status == 503
+    served.access_log.wait_for(r"\{connection_termination,not_retried:_POST_was_sent\}")
     targets = []
     while not backend.requests.empty():
         targets.append(backend.requests.get().target)
