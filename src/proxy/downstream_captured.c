@@ -168,6 +168,7 @@ void downstream_begin_captured(struct downstream *down, const struct listener *l
 {
     const struct proxy_options *options = proxy_get_options(down->worker->proxy);
     struct found found;
+    down->captured = listener->kind == LISTENER_OUTBOUND ? CAPTURED_OUT : CAPTURED_IN;
     if (!dialled_address(down->sock.watch.fd, listener->is_transparent, &down->own, &down->local) ||
         leads_back(down, listener)) {
         WORKER_COUNT(down->worker, NOT_CAPTURED, 1);

@@ -7,6 +7,7 @@
 
 // Port 80 is HTTP, 3306 TCP, 443 looked at with two names; others are looked at.
 static bool is_inbound, is_transparent;
+static const char *a_cluster;
 
 static struct snapshot *build_captured(struct gate *gate, const struct address *endpoint)
 {
@@ -36,7 +37,7 @@ static struct snapshot *build_captured(struct gate *gate, const struct address *
         add_http(builder, captured, "*", "any-host", cluster);
         if (ports[i].port == 80)
             add_http(builder, captured, "a.example", "a-host",
-                     cluster_at(builder, "a-cluster", endpoint));
+                     cluster_at(builder, a_cluster, endpoint));
         if (ports[i].port != 443)
             continue;
         struct filter_chain chain = {.name = STR("named")};
@@ -67,6 +68,7 @@ static int set_up_captured(void **state)
                        "%ROUTE_NAME% %UPSTREAM_CLUSTER% %REQUESTED_SERVER_NAME% "
                        "%DOWNSTREAM_LOCAL_ADDRESS% %BYTES_RECEIVED% %BYTES_SENT%\n";
     is_inbound = is_transparent = false;
+    a_cluster = "a-cluster";
     local_ip.family = 0;
     dial(NULL);
     return 0;
@@ -168,6 +170,85 @@ static void test_who_never_speaks_on_a_port_of_http_is_closed_without_a_line(voi
     hang_up(client);
     wait_until_quiet(gate);
     expect_log(gate, "");
+}
+
+// ---- what applications and their peers see ----
+
+static const char said[] = "GET / HTTP/1.1\r\nhost: a.example\r\nx-forwarded-for: 192.0.2.7\r\n"
+                           "x-forwarded-proto: https\r\nx-request-id: mine\r\n"
+                           "x-envoy-attempt-count: 7\r\nx-envoy-decorator-operation: none\r\n"
+                           "x-envoy-force-trace: 1\r\nx-forwarded-client-cert: Hash=0\r\n\r\n";
+
+static void expect_lines(const char *head, const char *const *lines, bool are_there)
+{
+    for (; *lines; lines++)
+        if (!strstr(head, *lines) != !are_there)
+            fail_msg("%s %s", are_there ? "without" : "with", *lines);
+}
+
+static void test_a_sidecar_adds_to_requests_what_is_missing_and_is_no_hop(void **state)
+{
+    struct gate *gate = *state;
+    static const char *const added[] = {"x-forwarded-proto: http\r\n",
+                                        "x-request-id: ", "x-envoy-attempt-count: 1\r\n",
+                                        "x-envoy-decorator-operation: a.example:80/*\r\n", NULL};
+    static const char *const kept[] = {"x-forwarded-for: 192.0.2.7\r\n",
+                                       "x-forwarded-proto: https\r\n", "x-request-id: mine\r\n",
+                                       "x-envoy-attempt-count: 1\r\n", NULL};
+    static const char *const never[] = {"x-envoy-internal",        "x-envoy-external-address",
+                                        "operation: none",         "x-envoy-force-trace",
+                                        "x-forwarded-client-cert", NULL};
+    static const char *const not_added[] = {"x-forwarded-for", NULL};
+    a_cluster = "outbound|80||a.example";
+    open_gate(gate);
+    dial("192.0.2.1:80");
+    struct peer *client = connect_to_gate(gate);
+    say(client, get);
+    struct peer *endpoint = accept_from_gate(gate);
+    const char *head = hear_head(endpoint);
+    expect_lines(head, added, true);
+    expect_lines(head, never, false);
+    expect_lines(head, not_added, false);
+    say(endpoint, ok);
+    head = hear_head(client);
+    assert_non_null(strstr(head, "server: envoy\r\n"));
+    assert_non_null(strstr(head, "x-envoy-upstream-service-time: "));
+    hear(client, "ok");
+    say(client, said);
+    head = hear_head(endpoint);
+    expect_lines(head, kept, true);
+    expect_lines(head, never, false);
+    say(endpoint, ok);
+    hear_whole_response(client, 200);
+    hang_up(client);
+    hang_up(endpoint);
+    wait_until_quiet(gate);
+}
+
+static void test_inbound_leaves_what_the_caller_s_sidecar_said(void **state)
+{
+    struct gate *gate = *state;
+    static const char *const kept[] = {"x-forwarded-for: 192.0.2.7\r\n",
+                                       "x-forwarded-proto: https\r\n", "x-request-id: mine\r\n",
+                                       "x-envoy-attempt-count: 7\r\n", NULL};
+    static const char *const never[] = {"x-envoy-internal", "x-envoy-decorator-operation",
+                                        "x-envoy-force-trace", "x-forwarded-client-cert", NULL};
+    is_inbound = true;
+    a_cluster = "outbound|80||a.example";
+    open_gate(gate);
+    dial("192.0.2.1:80");
+    struct peer *client = connect_to_gate(gate);
+    say(client, said);
+    struct peer *endpoint = accept_from_gate(gate);
+    const char *head = hear_head(endpoint);
+    expect_lines(head, kept, true);
+    expect_lines(head, never, false);
+    say(endpoint, ok);
+    head = hear_head(client);
+    assert_non_null(strstr(head, "server: istio-envoy\r\n"));
+    hang_up(client);
+    hang_up(endpoint);
+    wait_until_quiet(gate);
 }
 
 // ---- TCP ----
@@ -515,6 +596,8 @@ int main(void)
         TEST(garbage_on_a_port_of_http_is_answered_by_the_parser),
         TEST(http_may_keep_still_for_a_while_where_it_is_declared),
         TEST(who_never_speaks_on_a_port_of_http_is_closed_without_a_line),
+        TEST(a_sidecar_adds_to_requests_what_is_missing_and_is_no_hop),
+        TEST(inbound_leaves_what_the_caller_s_sidecar_said),
         TEST(a_port_of_tcp_is_not_looked_at),
         TEST(who_waits_for_the_server_s_word_gets_it_after_a_while),
         TEST(what_is_neither_tls_nor_http_is_tcp_at_once),

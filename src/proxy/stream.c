@@ -388,7 +388,7 @@ static bool ends_by_close(const struct stream *stream)
         return stream->flags & FLAG_BIT(UC);
     // Who was captured believes to be connected: an end would be the endpoint's.
     if (stream->is_tcp)
-        return listener_is_captured(stream->listener);
+        return stream->down->captured != CAPTURED_NOT;
     return stream->head_sent_down && !stream->reply_status &&
            (stream->decode_chunked || (stream->up_h2 && stream->is_http10) ||
             (stream->res.body == BODY_UNTIL_CLOSE && !stream->encode_chunked));

@@ -265,6 +265,7 @@ bool stream_is_grpc(const struct stream *stream); // by its content-type
 // stream_head.c: heads into worker->scratch; 0: too large
 size_t stream_build_request_head(struct stream *stream, char *out, size_t cap);
 size_t stream_build_response_head(struct stream *stream, char *out, size_t cap);
+struct str stream_server_header(const struct stream *stream);
 size_t stream_build_interim_head(struct stream *stream, char *out, size_t cap);
 size_t stream_build_reply_head(struct stream *stream, size_t body_len, char *out, size_t cap);
 bool stream_keeps_downstream(struct stream *stream); // decides, when a head is due

@@ -57,7 +57,7 @@ static const struct endpoint *pick_candidate(struct stream *stream)
 static const struct endpoint *pick_dialled(struct stream *stream)
 {
     // Any other connection was dialled at the listener itself.
-    if (!listener_is_captured(stream->listener))
+    if (!stream->down->captured)
         return fail(stream, FLAG_BIT(UH), STR("no_healthy_upstream"), STR("no healthy upstream"));
     stream->candidates[0] = stream->down->local;
     stream->n_candidates = 1;

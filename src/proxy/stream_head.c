@@ -314,9 +314,11 @@ void stream_identify(struct stream *stream)
     if (stream->request_id.len > 0) // a retry
         return;
     const struct header *came = header_get(&stream->req.headers, HEADER_X_REQUEST_ID);
-    bool keeps = stream->route && stream->route->is_ingress && came && came->value.len > 0;
+    bool is_trusted = (stream->route && stream->route->is_ingress) || stream->down->captured;
+    bool keeps = is_trusted && came && came->value.len > 0;
     stream->request_id = keeps ? came->value : make_request_id(stream);
-    stream->xff = make_forwarded_for(stream);
+    if (!stream->down->captured) // a sidecar is no hop
+        stream->xff = make_forwarded_for(stream);
 }
 
 void stream_prepare_request(struct stream *stream)
@@ -375,11 +377,64 @@ static bool put_client_cert(struct writer *w, struct stream *stream)
     return ok;
 }
 
+static bool put_attempt_count(struct writer *w, const struct stream *stream)
+{
+    char count[24];
+    return put_header(w, STR("x-envoy-attempt-count"),
+                      (struct str){count, put_number(count, stream->n_attempts)});
+}
+
+// "httpbin.default.svc.cluster.local:8000/*" of the cluster "outbound|8000||httpbin...".
+static bool put_operation(struct writer *w, struct stream *stream)
+{
+    struct str rest = stream->cluster->name, direction, port, subset;
+    if (!str_next(&rest, '|', &direction) || !str_is(direction, "outbound") ||
+        !str_next(&rest, '|', &port) || !str_next(&rest, '|', &subset))
+        return true; // PassthroughCluster
+    char *text = stream_alloc(stream, rest.len + port.len + 3), *at = text;
+    at = mempcpy(at, rest.ptr, rest.len);
+    *at++ = ':';
+    at = mempcpy(at, port.ptr, port.len);
+    *at++ = '/';
+    *at++ = '*';
+    return put_header(w, STR("x-envoy-decorator-operation"),
+                      (struct str){text, (size_t)(at - text)});
+}
+
+static bool put_attempt_count_that_came(struct writer *w, const struct stream *stream)
+{
+    const struct header_list *list = &stream->req.headers;
+    for (unsigned i = 0; list->first[HEADER_X_ENVOY] && i < list->n; i++)
+        if (str_equal_nocase(list->items[i].name, STR("x-envoy-attempt-count")))
+            return put_header(w, STR("x-envoy-attempt-count"), list->items[i].value);
+    return true;
+}
+
+// Between an application and its own sidecar nobody need be distrusted: what one says of the
+// request's origin and id the other passes on, and adds where nothing is said.
+static bool put_sidecar_headers(struct writer *w, struct stream *stream)
+{
+    const struct header_list *list = &stream->req.headers;
+    bool ok = true;
+    if (!list->first[HEADER_X_FORWARDED_PROTO] &&
+        !is_set_by_route(stream, STR("x-forwarded-proto")))
+        ok = ok && put_header(w, STR("x-forwarded-proto"), stream_scheme(stream));
+    if (!list->first[HEADER_X_REQUEST_ID] && !is_set_by_route(stream, STR("x-request-id")))
+        ok = ok && put_header(w, STR("x-request-id"), stream->request_id);
+    if (stream->original_path.len > 0)
+        ok = ok && put_header(w, STR("x-envoy-original-path"), stream->original_path);
+    if (stream->down->captured == CAPTURED_OUT)
+        return ok && put_attempt_count(w, stream) && put_operation(w, stream);
+    return ok && put_attempt_count_that_came(w, stream);
+}
+
 // The fields that the gateway itself sets, unless a route set or removed them.
 static bool put_own_headers(struct writer *w, struct stream *stream)
 {
     const struct address *remote = &stream->down->remote;
     bool ok = true;
+    if (stream->down->captured)
+        return put_sidecar_headers(w, stream);
     if (!is_set_by_route(stream, STR("x-forwarded-for")))
         ok = ok && put_header(w, STR("x-forwarded-for"), stream->xff);
     if (!is_set_by_route(stream, STR("x-forwarded-proto")))
@@ -394,9 +449,7 @@ static bool put_own_headers(struct writer *w, struct stream *stream)
         size_t len = address_format_ip(remote, text);
         ok = ok && put_header(w, STR("x-envoy-external-address"), (struct str){text, len});
     }
-    char count[24];
-    ok = ok && put_header(w, STR("x-envoy-attempt-count"),
-                          (struct str){count, put_number(count, stream->n_attempts)});
+    ok = ok && put_attempt_count(w, stream);
     if (stream->original_path.len > 0)
         ok = ok && put_header(w, STR("x-envoy-original-path"), stream->original_path);
     ok = ok && put_client_cert(w, stream);
@@ -445,11 +498,13 @@ static bool (*own_request_headers(const struct stream *stream))(struct str name)
 size_t stream_build_request_head(struct stream *stream, char *out, size_t cap)
 {
     // What clients may not say to the inside, and what is written anew (spec: Envoy's edge rules).
-    static const uint64_t drops = ID_BIT(HOST) | ID_BIT(X_ENVOY) | ID_BIT(X_FORWARDED_FOR) |
-                                  ID_BIT(X_FORWARDED_PROTO) | ID_BIT(X_REQUEST_ID) |
-                                  ID_BIT(X_FORWARDED_CLIENT_CERT) | ID_BIT(HTTP2_SETTINGS);
+    static const uint64_t drops =
+        ID_BIT(HOST) | ID_BIT(X_ENVOY) | ID_BIT(X_FORWARDED_CLIENT_CERT) | ID_BIT(HTTP2_SETTINGS);
+    static const uint64_t of_edge =
+        ID_BIT(X_FORWARDED_FOR) | ID_BIT(X_FORWARDED_PROTO) | ID_BIT(X_REQUEST_ID);
     struct writer w = {out, out + cap};
-    const uint64_t more = stream->grpc_web ? ID_BIT(CONTENT_TYPE) | ID_BIT(CONTENT_LENGTH) : 0;
+    const uint64_t more = (stream->grpc_web ? ID_BIT(CONTENT_TYPE) | ID_BIT(CONTENT_LENGTH) : 0) |
+                          (stream->down->captured ? 0 : of_edge);
     const struct copy_rule rule = {drops | more, stream->request_patches, stream->n_request_patches,
                                    own_request_headers(stream), true};
     stream->n_attempts++;
@@ -556,9 +611,16 @@ static bool has_response_patch(const struct stream *stream, struct str name)
            is_patched(stream->response_patches, stream->n_response_patches, name);
 }
 
+// As in Istio, unless an option says otherwise: what its application hears is named differently.
+struct str stream_server_header(const struct stream *stream)
+{
+    struct str header = proxy_get_options(stream->worker->proxy)->server_header;
+    bool is_default = str_is(header, "istio-envoy");
+    return is_default && stream->down->captured == CAPTURED_OUT ? STR("envoy") : header;
+}
+
 size_t stream_build_response_head(struct stream *stream, char *out, size_t cap)
 {
-    const struct proxy_options *options = proxy_get_options(stream->worker->proxy);
     struct writer w = {out, out + cap};
     const uint64_t more = stream->grpc_web ? ID_BIT(CONTENT_TYPE) | ID_BIT(CONTENT_LENGTH) : 0;
     const struct copy_rule rule = {
@@ -576,7 +638,7 @@ size_t stream_build_response_head(struct stream *stream, char *out, size_t cap)
     if (!stream->res.headers.first[HEADER_DATE] && !has_response_patch(stream, STR("date")))
         ok = ok && put_header(&w, STR("date"), worker_date(stream->worker));
     if (!has_response_patch(stream, STR("server")))
-        ok = ok && put_header(&w, STR("server"), options->server_header);
+        ok = ok && put_header(&w, STR("server"), stream_server_header(stream));
     ok = ok && put_header(&w, STR("x-envoy-upstream-service-time"),
                           (struct str){stream->service_time, stream->service_time_len});
     ok = ok && put_patches(&w, stream->response_patches, stream->n_response_patches) &&
@@ -597,7 +659,6 @@ size_t stream_build_interim_head(struct stream *stream, char *out, size_t cap)
 
 size_t stream_build_reply_head(struct stream *stream, size_t body_len, char *out, size_t cap)
 {
-    const struct proxy_options *options = proxy_get_options(stream->worker->proxy);
     struct writer w = {out, out + cap};
     char length[24];
     bool ok = put_status_line(&w, stream, stream->status, str_of(http_reason(stream->status)));
@@ -608,7 +669,7 @@ size_t stream_build_reply_head(struct stream *stream, size_t body_len, char *out
         ok = ok && put_header(&w, STR("content-length"),
                               (struct str){length, put_number(length, body_len)});
     ok = ok && put_header(&w, STR("date"), worker_date(stream->worker)) &&
-         put_header(&w, STR("server"), options->server_header) &&
+         put_header(&w, STR("server"), stream_server_header(stream)) &&
          put_patches(&w, stream->response_patches, stream->n_response_patches) &&
          put_connection(&w, stream) && PUT(&w, "\r\n");
     return ok ? (size_t)(w.at - out) : 0;

@@ -160,7 +160,11 @@ static void add_own_patches(const struct stream *stream, struct request_info *in
 {
     unsigned n = 0;
     add_patches(request, &n, stream->request_patches, stream->n_request_patches);
-    if (stream->xff.len > 0) {
+    if (stream->down->captured) {
+        if (!stream->req.headers.first[HEADER_X_FORWARDED_PROTO])
+            add_own(request, &n, "x-forwarded-proto", stream_scheme(stream));
+        add_own(request, &n, "x-request-id", stream->request_id);
+    } else if (stream->xff.len > 0) {
         add_own(request, &n, "x-forwarded-for", stream->xff);
         add_own(request, &n, "x-request-id", stream->request_id);
         add_own(request, &n, "x-forwarded-proto", stream_scheme(stream));
@@ -173,7 +177,7 @@ static void add_own_patches(const struct stream *stream, struct request_info *in
         add_own(response, &n, "x-envoy-upstream-service-time",
                 (struct str){stream->service_time, stream->service_time_len});
     if (stream->status)
-        add_own(response, &n, "server", proxy_get_options(stream->worker->proxy)->server_header);
+        add_own(response, &n, "server", stream_server_header(stream));
     info->response_patches = response;
     info->n_response_patches = n;
 }

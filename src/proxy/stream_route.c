@@ -173,7 +173,7 @@ static const struct http_hosts *find_captured_hosts(struct stream *stream)
 // answer is given.
 static const struct http_hosts *find_hosts(struct stream *stream)
 {
-    if (listener_is_captured(stream->listener))
+    if (stream->down->captured)
         return find_captured_hosts(stream);
     if (stream->listener->kind != LISTENER_TLS)
         return &stream->listener->hosts;

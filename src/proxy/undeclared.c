@@ -147,7 +147,7 @@ void stream_note_undeclared(struct stream *stream)
 {
     enum undeclared_policy policy;
     char text[ADDRESS_TEXT_MAX];
-    if (stream->listener->kind != LISTENER_OUTBOUND || !is_undeclared(stream->cluster, &policy))
+    if (stream->down->captured != CAPTURED_OUT || !is_undeclared(stream->cluster, &policy))
         return;
     undeclared_count(stream->worker->undeclared, host_of(stream, text), policy);
     if (policy == UNDECLARED_REFUSED)

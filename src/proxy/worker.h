@@ -133,6 +133,8 @@ enum downstream_state {
     DOWN_CLOSED,   // freed at the end of the loop's turn, so that callers may still look at it
 };
 
+enum capture_side { CAPTURED_NOT, CAPTURED_OUT, CAPTURED_IN }; // by OUTBOUND, INBOUND
+
 struct downstream { // a client's connection; freed by downstream_close
     struct sock sock;
     struct worker *worker;
@@ -155,6 +157,7 @@ struct downstream { // a client's connection; freed by downstream_close
     uint32_t n_requests;
     enum downstream_state state;
     bool is_tcp;
+    uint8_t captured; // enum capture_side
     bool close_after; // no further request on this connection
     char *tx;         // rest of a head that did not fit the socket: owned (malloc), or NULL
     uint32_t tx_off, tx_end;
