@@ -284,7 +284,7 @@ def opened(bench, before, program):
     opening = []
     first = threading.Timer(1, lambda: opening.append(bench.backend.counters()))
     first.start()
-    loads.wrk(64)(program, 1 + bench.rounds * bench.seconds, LOAD_CORE)
+    loads.wrk(64)(program, 2 + bench.rounds * bench.seconds // 2, LOAD_CORE)
     first.join()
     after = bench.backend.counters()
     return tuple(tuple(now - then - 1 for now, then in zip(*pair))

@@ -153,7 +153,7 @@ def read_options():
     parser.add_argument("--programs", default=",".join(programs.PROGRAMS),
                         help="which to run (default: %(default)s)")
     parser.add_argument("--hosts", type=int, default=10000)
-    parser.add_argument("--rare-seconds", type=int, default=20,
+    parser.add_argument("--rare-seconds", type=int, default=16,
                         help="how long rare callers call (default: %(default)s)")
     parser.add_argument("--list", action="store_true", help="print parts and rows")
     parser.add_argument("--instructions", metavar="ROW", help="count the instructions of a request"

@@ -75,7 +75,7 @@ def one_sample(bench, which, back, is_captured):
             program = start(bench, backend, which, back, is_captured)
             try:
                 loads.wrk(64)(program, 1, LOAD_CORE)  # connections are opened, memory is there
-                return measure.Sample(program, loads.wrk(64), bench.seconds, LOAD_CORE)
+                return measure.Sample(program, loads.wrk(64), min(2, bench.seconds), LOAD_CORE)
             finally:
                 program.stop()
         finally:
