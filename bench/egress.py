@@ -22,6 +22,7 @@ BOTH_CORES = "0,1"
 CLIENTS, PAUSE_MS = 50, (2000, 5000)
 RTTS_MS = (0, 20, 80)
 HANDSHAKES_MAX = 100  # in a million requests
+LINK_OFF_MS = 0.3
 
 
 class Outside(measure.Process):
@@ -110,15 +111,14 @@ def manifests(folder):
         istio("Gateway", "g", servers=[{"port": {"number": 80, "name": "http", "protocol": "HTTP"},
                                         "hosts": [NAME]}]),
         istio("VirtualService", "v", hosts=[NAME], gateways=["g"], http=[
-            {"route": [{"destination": {"host": "outside", "port": {"number": 443}}}]}]),
-        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "outside"},
-         "spec": {"ports": [{"name": "http", "port": 443}]}},
-        {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
-         "metadata": {"name": "outside", "labels": {"kubernetes.io/service-name": "outside"}},
-         "addressType": "IPv4", "endpoints": [{"addresses": [OUTSIDE]}],
-         "ports": [{"name": "http", "port": 443}]},
-        istio("DestinationRule", "d", host="outside", trafficPolicy={"tls": {
-            "mode": "SIMPLE", "sni": NAME, "caCertificates": os.path.join(folder, "tls.crt")}}),
+            {"route": [{"destination": {"host": NAME, "port": {"number": 80}}}]}]),
+        istio("ServiceEntry", "outside", hosts=[NAME], location="MESH_EXTERNAL",
+              resolution="STATIC", endpoints=[{"address": OUTSIDE}], ports=[
+                  {"number": 80, "name": "http", "protocol": "HTTP", "targetPort": 443}]),
+        istio("DestinationRule", "d", host=NAME, trafficPolicy={"portLevelSettings": [
+            {"port": {"number": 80}, "tls": {
+                "mode": "SIMPLE", "sni": NAME,
+                "caCertificates": os.path.join(folder, "tls.crt")}}]}),
     ]
     os.makedirs(os.path.join(folder, "egress"), exist_ok=True)
     return write(os.path.join(folder, "egress", "all.yaml"),
@@ -127,7 +127,7 @@ def manifests(folder):
 
 @contextlib.contextmanager
 def gateway(folder, network, workers, core=CORE):
-    """Ours in the middle namespace, answering. The call that finds that out is one of its requests."""
+    """Ours in the middle namespace, listening; no request has been made yet."""
     binary = os.environ.get("SLUICEGATE", "build-release/src/cli/sluicegate")
     log_path = os.path.join(folder, "egress.err")
     with open(log_path, "w") as log_file:
@@ -147,16 +147,23 @@ def gateway(folder, network, workers, core=CORE):
         process.stop()
 
 
+def check_link(network):
+    """By the quickest of some connects: the others may have waited for a core."""
+    for _ in range(3):
+        found = call(network, "tls", "new", OUTSIDE, 443, 8, (300, 300), 1)
+        off_ms = found.connects[0] - network.rtt_ms
+        if -0.05 < off_ms < LINK_OFF_MS:
+            return
+    raise RuntimeError(f"the link takes {network.rtt_ms + off_ms:.2f} ms, not {network.rtt_ms} ms")
+
+
 @contextlib.contextmanager
 def world(bench, rtt_ms):
     """The three namespaces with the upstream in its place; the link is what it claims to be."""
     with Network(rtt_ms) as network:
         outside = Outside(bench.folder, network)
         try:
-            found = call(network, "tls", "new", OUTSIDE, 443, 1, (50, 50), 0.5)
-            off_ms = found.connects[0] - rtt_ms  # the quickest: others may have waited for a core
-            if not -0.05 < off_ms < 0.3:
-                raise RuntimeError(f"the link takes {rtt_ms + off_ms:.2f} ms, not {rtt_ms} ms")
+            check_link(network)
             yield network, outside
         finally:
             outside.stop()
