@@ -252,6 +252,8 @@ static void put_redirect_hooks(const struct capture_options *options, struct buf
 
 // A connection is captured by its mark in conntrack, which its first packet gets. The way out: the
 // mark of the packet leads it to the loopback device (policy_route.h), where it comes in again.
+// Where no socket takes it, it must not go on to the application, nor vanish: nobody would answer
+// in the name of a foreign address.
 static void put_tproxy_hooks(const struct capture_options *options, struct buf *out)
 {
     if (capture_has_outbound(options))
@@ -265,15 +267,19 @@ static void put_tproxy_hooks(const struct capture_options *options, struct buf *
     buf_add_text(out, "\n    chain prerouting {\n"
                       "        type filter hook prerouting priority -150; policy accept;\n");
     if (capture_has_outbound(options))
-        buf_printf(out, "        iif \"lo\" meta mark 0x%x meta l4proto tcp tproxy to :%u accept\n",
-                   CAPTURE_MARK, options->outbound_port);
+        buf_printf(out,
+                   "        iif \"lo\" meta mark 0x%x meta l4proto tcp tproxy to :%u accept\n"
+                   "        iif \"lo\" meta mark 0x%x meta l4proto tcp reject with tcp reset\n",
+                   CAPTURE_MARK, options->outbound_port, CAPTURE_MARK);
     buf_add_text(out, "        iif \"lo\" return\n");
     if (capture_has_inbound(options))
         buf_printf(out,
                    "        fib daddr type local " IS_FIRST " jump inbound\n"
                    "        ct direction original ct mark 0x%x meta l4proto tcp tproxy to :%u "
-                   "meta mark set 0x%x accept\n",
-                   CAPTURE_MARK, options->inbound_port, CAPTURE_MARK);
+                   "meta mark set 0x%x accept\n"
+                   "        ct direction original ct mark 0x%x meta l4proto tcp reject with tcp "
+                   "reset\n",
+                   CAPTURE_MARK, options->inbound_port, CAPTURE_MARK, CAPTURE_MARK);
     buf_add_text(out, "    }\n");
 }
 

@@ -35,6 +35,14 @@ static bool remove_routing(struct buf *reterr)
     return report_routing(result, what, reterr);
 }
 
+static int apply(struct nft *nft, const struct buf *text, struct buf *reterr)
+{
+    int result = nft_apply(nft, text->data, reterr);
+    if (result == -ENOENT) // what the rules name they bring along themselves
+        buf_add_text(reterr, " (the kernel has nothing of that kind)");
+    return result;
+}
+
 static bool find_table(struct nft_table *ret_table, struct buf *reterr)
 {
     int result = nft_find_table(CAPTURE_TABLE, ret_table);
@@ -91,8 +99,8 @@ static bool replace_table(struct nft *nft, const struct capture_options *options
     // The route must be there before packets are marked, and as long as they are.
     struct buf text = {0}, ignored = {0};
     capture_render(options, was_in_force(&before), &text);
-    bool is_replaced = (options->mode != CAPTURE_TPROXY || add_routing(reterr)) &&
-                       nft_apply(nft, text.data, reterr) == 0;
+    bool is_replaced =
+        (options->mode != CAPTURE_TPROXY || add_routing(reterr)) && apply(nft, &text, reterr) == 0;
     if (!is_replaced && !before.is_there)
         remove_routing(&ignored);
     buf_fini(&ignored);
@@ -126,7 +134,7 @@ bool capture_down(struct buf *reterr)
     if (is_down && table.is_there) {
         struct buf text = {0};
         capture_render_down(&text);
-        is_down = nft_apply(nft, text.data, reterr) == 0;
+        is_down = apply(nft, &text, reterr) == 0;
         buf_fini(&text);
     }
     nft_close(nft);
@@ -195,7 +203,7 @@ bool capture_hold_begin(struct capture_hold *hold, const struct capture_options 
         return false;
     struct buf text = {0};
     capture_render(options, true, &text);
-    int result = nft_apply(hold->nft, text.data, reterr);
+    int result = apply(hold->nft, &text, reterr);
     buf_fini(&text);
     if (result == -EEXIST || result == -EPERM)
         return refuse_table(reterr);

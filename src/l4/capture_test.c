@@ -135,10 +135,12 @@ static void test_tproxy_as_a_whole(void **state)
         "    chain prerouting {\n"
         "        type filter hook prerouting priority -150; policy accept;\n"
         "        iif \"lo\" meta mark 0x53a meta l4proto tcp tproxy to :1001 accept\n"
+        "        iif \"lo\" meta mark 0x53a meta l4proto tcp reject with tcp reset\n"
         "        iif \"lo\" return\n"
         "        fib daddr type local tcp flags & (fin | syn | rst | ack) == syn jump inbound\n"
         "        ct direction original ct mark 0x53a meta l4proto tcp tproxy to :1006 meta mark "
         "set 0x53a accept\n"
+        "        ct direction original ct mark 0x53a meta l4proto tcp reject with tcp reset\n"
         "    }\n"
         "}\n");
 }
@@ -253,6 +255,8 @@ static void test_without_inbound_nothing_looks_at_what_comes_in(void **state)
                         "        type filter hook prerouting priority -150; policy accept;\n"
                         "        iif \"lo\" meta mark 0x53a meta l4proto tcp tproxy to :15001 "
                         "accept\n"
+                        "        iif \"lo\" meta mark 0x53a meta l4proto tcp reject with tcp "
+                        "reset\n"
                         "        iif \"lo\" return\n");
     text.len = 0;
     capture_render_stop(&options, &text);

@@ -22,6 +22,7 @@ OUTBOUND, INBOUND = 15001, 15006
 STUB_OUTBOUND, STUB_INBOUND = 16001, 16006
 APP, OUTSIDE = "10.244.1.5", "203.0.113.10"
 SOL_IP, SOL_IPV6, ORIGINAL_DST, SO_MARK, IP_TRANSPARENT, IPV6_TRANSPARENT = 0, 41, 80, 36, 19, 75
+TCP_REPAIR = 19
 MODES = ("redirect", "tproxy")
 
 
@@ -72,6 +73,12 @@ def listen_transparent(ns, host, port):
         sock.bind((host, port))
         sock.listen(64)
     return sock
+
+
+def forget(sock):
+    """Ends it without telling the other end."""
+    sock.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
+    sock.close()
 
 
 class World:
@@ -432,11 +439,31 @@ def sidecar(tmp_path):
             one.finish()
 
 
-def test_rules_that_fail_closed_hold_without_a_sidecar(world):
-    world.capture("up", "--fail", "closed")
-    assert ask(world.app, OUTSIDE, 8080) == "refused"
-    assert ask(world.outside, APP, 8080) == "refused"
+@pytest.mark.parametrize("mode", MODES)
+def test_rules_that_fail_closed_hold_without_a_sidecar(world, mode):
+    world.capture("up", "--mode", mode, "--fail", "closed")
+    for out, into in ((OUT4, world.app.address), (OUT6, world.app.address6)):
+        assert ask(world.app, out, 8080) == "refused"
+        assert ask(world.outside, into, 8080) == "refused"
     assert ask(world.app, OUTSIDE, 53) == "direct outside"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_who_is_connected_hears_that_nobody_is_there_any_more(world, mode):
+    """Of a captured connection whose sidecar ended without a word."""
+    world.capture("up", "--mode", mode, "--fail", "closed")
+    if mode == "tproxy":
+        out, into = (listen_transparent(world.app, "0.0.0.0", x) for x in (OUTBOUND, INBOUND))
+    else:
+        out, into = (world.app.listen(x, "0.0.0.0") for x in (OUTBOUND, INBOUND))
+    with Talk(world.app, OUTSIDE, 8080) as one, Talk(world.outside, APP, 8080) as other:
+        for listener in (out, into):
+            sock, _ = listener.accept()
+            listener.close()
+            forget(sock)
+        for talk in (one, other):
+            with pytest.raises(ConnectionResetError):
+                talk.say("x")
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -525,3 +552,54 @@ def test_a_sidecar_without_privilege_says_so_once(world, tmp_path):
     assert len(warnings) == 1, lines
     assert "without the capability NET_ADMIN no sign of life can be given" in warnings[0]
     assert ask(world.app, OUTSIDE, 8080) == "direct outside"
+
+
+# -- rules that a sidecar holds --
+
+
+def test_held_rules_exclude_others(world, sidecar):
+    """Neither takes the other's rules away, and each says why."""
+    one = sidecar(world, "--capture")
+    rules = world.rules()
+    for action in ("up", "down"):
+        done = world.capture(action, check=False)
+        assert done.returncode == 1
+        assert f"are held by a running `sluicegate run --capture` (netlink port " in done.stderr
+    assert world.rules() == rules
+    assert world.capture("status").stdout.startswith("In force, held by a running sidecar (netlink")
+    one.signal(signal.SIGTERM)
+    one.wait_exit()
+    assert world.rules() == ""
+    world.capture("up")
+    rules = world.rules()
+    other = world.app.run(binary(), "run", "--sidecar", "--capture", "-f", one.folder, check=False)
+    assert other.returncode == 1
+    assert "--capture: rules of `sluicegate capture up` are there already" in other.stderr
+    assert world.rules() == rules
+
+
+def test_capture_without_privilege_is_refused(world, tmp_path):
+    done = world.app.run("setpriv", "--reuid=65534", "--clear-groups", "--bounding-set=-all",
+                         binary(), "run", "--sidecar", "--capture", "-f", tmp_path, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("sluicegate: --capture: nftables may be changed with the "
+                                  "capability NET_ADMIN alone; without --capture")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_application_is_not_cut_off_when_the_sidecar_is_killed(world, sidecar, mode):
+    one = sidecar(world, "--capture", "--capture-mode", mode, "--outbound-policy", "REGISTRY_ONLY",
+                  ends=True)
+    for out in (OUT4, OUT6):
+        assert ask(world.app, out, 8080) != "direct outside"
+    one.kill()
+    for out in (OUT4, OUT6):
+        assert ask(world.app, out, 8080) == "direct outside"
+    assert ask(world.outside, APP, 8080) == "direct application"
+    assert world.rules() == ""
+    # What is left of policy routing does nothing, and the next sidecar takes it over.
+    assert ("15001" in world.ip_rules()[0]) == (mode == "tproxy")
+    again = sidecar(world, "--capture", "--capture-mode", mode)
+    again.signal(signal.SIGTERM)
+    again.wait_exit()
+    assert world.rules() == "" and "15001" not in "".join(world.ip_rules() + world.routes())
