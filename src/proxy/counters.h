@@ -28,6 +28,7 @@
     X(UPSTREAM_CONNECT_FAILURES, "sluicegate_upstream_connect_failures_total", "counter", "Connections to endpoints that could not be made.") \
     X(UPSTREAM_CONNECTIONS_ACTIVE, "sluicegate_upstream_connections_active", "gauge", "Connections to endpoints that are open, in use or idle.") \
     X(UPSTREAM_CONNECTIONS_IDLE, "sluicegate_upstream_connections_idle", "gauge", "Connections to endpoints that wait in a pool.") \
+    X(UPSTREAM_CONNECTIONS_PARKED, "sluicegate_upstream_connections_parked", "gauge", "Connections to endpoints that wait for any worker.") \
     X(UPSTREAM_REUSES, "sluicegate_upstream_connection_reuses_total", "counter", "Requests sent on a connection that had carried one before.") \
     X(UPSTREAM_SHARED_TAKES, "sluicegate_upstream_connections_shared_takes_total", "counter", "Times that a worker took a connection which waited for any of them.") \
     X(UPSTREAM_TLS_HANDSHAKES, "sluicegate_upstream_tls_handshakes_total", "counter", "TLS handshakes with endpoints that succeeded.") \

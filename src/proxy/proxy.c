@@ -523,6 +523,7 @@ void proxy_counters(const struct proxy *proxy, uint64_t ret[PROXY_COUNTER_COUNT]
     for (unsigned w = 0; w < proxy->options.n_workers; w++)
         for (unsigned i = 0; i < PROXY_COUNTER_COUNT; i++)
             ret[i] += read_counter(&proxy->workers[w]->counters[i]);
+    ret[PROXY_COUNTER_UPSTREAM_CONNECTIONS_PARKED] = shared_pool_count(proxy->pool);
 }
 
 void proxy_code_classes(const struct proxy *proxy, uint64_t ret[CODE_CLASSES])

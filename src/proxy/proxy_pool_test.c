@@ -22,10 +22,23 @@ static void call_once(struct gate *gate, struct peer *endpoint)
     hang_up(client);
 }
 
+// The call that opens the connection.
+static struct peer *call_first(struct gate *gate)
+{
+    struct peer *client = connect_to_gate(gate);
+    say(client, get);
+    struct peer *endpoint = accept_from_gate(gate);
+    hear_head(endpoint);
+    say(endpoint, ok);
+    hear_whole_response(client, 200);
+    hang_up(client);
+    return endpoint;
+}
+
 static void wait_until_parked(struct gate *gate, unsigned n)
 {
-    wait_for_counter(gate, PROXY_COUNTER_UPSTREAM_CONNECTIONS_IDLE, n);
-    usleep(PACE_MS * 1000);
+    wait_for_counter(gate, PROXY_COUNTER_UPSTREAM_CONNECTIONS_PARKED, n);
+    usleep(PACE_MS * 1000); // rarely is what the test is about
 }
 
 // ---- one connection for all ----
@@ -34,13 +47,7 @@ static void test_a_rare_caller_has_one_connection_whichever_worker_serves_it(voi
 {
     struct gate *gate = *state;
     open_with_workers(gate);
-    struct peer *client = connect_to_gate(gate);
-    say(client, get);
-    struct peer *endpoint = accept_from_gate(gate);
-    hear_head(endpoint);
-    say(endpoint, ok);
-    hear_whole_response(client, 200);
-    hang_up(client);
+    struct peer *endpoint = call_first(gate);
     for (int i = 0; i < CALLS; i++) {
         wait_until_parked(gate, 1);
         call_once(gate, endpoint);
@@ -56,15 +63,11 @@ static void test_one_worker_parks_nothing(void **state)
 {
     struct gate *gate = *state;
     open_gate(gate);
-    struct peer *client = connect_to_gate(gate);
-    say(client, get);
-    struct peer *endpoint = accept_from_gate(gate);
-    hear_head(endpoint);
-    say(endpoint, ok);
-    hear_whole_response(client, 200);
-    hang_up(client);
+    struct peer *endpoint = call_first(gate);
     for (int i = 0; i < 3; i++) {
-        wait_until_parked(gate, 1);
+        wait_for_counter(gate, PROXY_COUNTER_UPSTREAM_CONNECTIONS_IDLE, 1);
+        usleep(2 * SHARE_AFTER_MS * 1000);
+        assert_int_equal(counter(gate, PROXY_COUNTER_UPSTREAM_CONNECTIONS_PARKED), 0);
         call_once(gate, endpoint);
     }
     assert_int_equal(counter(gate, PROXY_COUNTER_UPSTREAM_CONNECTS), 1);
@@ -91,15 +94,14 @@ static void test_what_a_burst_leaves_is_for_all_a_moment_later(void **state)
         hang_up(clients[i]);
     }
     wait_until_parked(gate, N);
-    usleep(4 * SHARE_AFTER_MS * 1000);
     for (int i = 0; i < N; i++) { // all at once, on whatever workers
         clients[i] = connect_to_gate(gate);
         say(clients[i], get);
     }
-    for (int i = 0; i < N; i++) {
+    for (int i = 0; i < N; i++)
         hear_head(endpoints[i]);
+    for (int i = 0; i < N; i++)
         say(endpoints[i], ok);
-    }
     for (int i = 0; i < N; i++) {
         hear_whole_response(clients[i], 200);
         hang_up(clients[i]);
@@ -114,13 +116,7 @@ static void test_what_a_burst_leaves_is_for_all_a_moment_later(void **state)
 
 static struct peer *park_one(struct gate *gate)
 {
-    struct peer *client = connect_to_gate(gate);
-    say(client, get);
-    struct peer *endpoint = accept_from_gate(gate);
-    hear_head(endpoint);
-    say(endpoint, ok);
-    hear_whole_response(client, 200);
-    hang_up(client);
+    struct peer *endpoint = call_first(gate);
     wait_until_parked(gate, 1);
     return endpoint;
 }
@@ -145,7 +141,7 @@ static void test_a_parked_one_waits_no_longer_than_others(void **state)
     struct gate *gate = *state;
     gate->options.upstream_idle_timeout_ms = 100;
     open_with_workers(gate);
-    struct peer *endpoint = park_one(gate);
+    struct peer *endpoint = call_first(gate);
     hear_end(endpoint);
     hang_up(endpoint);
     wait_until_quiet(gate);
@@ -198,18 +194,28 @@ static void test_the_end_comes_with_one_parked(void **state)
 
 // ---- HTTP/2 ----
 
-static void call_h2(struct gate *gate, struct h2_peer *endpoint, unsigned n)
+// Without a loop of the control thread: the ends of HTTP/2 must move meanwhile.
+static void wait_until_h2_parked(struct gate *gate)
 {
-    struct peer *client = h1_dial(gate);
-    h1_say(client, STR(get));
-    send_response(served(endpoint, n), 200, STR("ok"));
-    assert_non_null(strstr(h1_hear_head(client), "200 OK"));
-    UNTIL(endpoint->end->messages[n].is_closed);
-    hang_up(client);
+    UNTIL(counter(gate, PROXY_COUNTER_UPSTREAM_CONNECTIONS_PARKED) == 1);
     for (int i = 0; i < PACE_MS; i++) {
         move_all();
         usleep(1000);
     }
+}
+
+static void serve_h2(struct peer *client, struct h2_peer *endpoint, unsigned n)
+{
+    send_response(served(endpoint, n), 200, STR("ok"));
+    assert_non_null(strstr(h1_hear_head(client), "200 OK"));
+    hang_up(client);
+}
+
+static struct peer *ask_h2(struct gate *gate)
+{
+    struct peer *client = h1_dial(gate);
+    h1_say(client, STR(get));
+    return client;
 }
 
 static void test_http2_of_a_rare_caller_is_one_connection(void **state)
@@ -217,27 +223,22 @@ static void test_http2_of_a_rare_caller_is_one_connection(void **state)
     struct gate *gate = *state;
     gate->options.n_workers = WORKERS;
     open_gate_to(gate, CLUSTER_HTTP2);
-    struct peer *client = h1_dial(gate);
-    h1_say(client, STR(get));
+    struct peer *client = ask_h2(gate);
     struct h2_peer *endpoint = h2_accept(gate);
-    send_response(served(endpoint, 0), 200, STR("ok"));
-    assert_non_null(strstr(h1_hear_head(client), "200 OK"));
-    UNTIL(endpoint->end->messages[0].is_closed);
-    hang_up(client);
+    serve_h2(client, endpoint, 0);
     for (unsigned i = 1; i <= CALLS; i++) {
-        for (int wait = 0; wait < PACE_MS; wait++) {
-            move_all();
-            usleep(1000);
-        }
-        call_h2(gate, endpoint, i);
+        wait_until_h2_parked(gate);
+        serve_h2(ask_h2(gate), endpoint, i);
     }
+    wait_until_h2_parked(gate);
     assert_int_equal(counter(gate, PROXY_COUNTER_UPSTREAM_CONNECTS), 1);
     assert_int_equal(counter(gate, PROXY_COUNTER_UPSTREAM_SHARED_TAKES), CALLS);
     h2_ping(endpoint->end->h2); // the keeper answers, and parks it again
-    UNTIL(!h2_wants_write(endpoint->end->h2));
     until_still();
-    call_h2(gate, endpoint, CALLS + 1);
-    h2_shutdown(endpoint->end->h2, H2_NO_ERROR); // a parked one that says goodbye is closed
+    wait_until_h2_parked(gate);
+    serve_h2(ask_h2(gate), endpoint, CALLS + 1);
+    wait_until_h2_parked(gate);
+    h2_shutdown(endpoint->end->h2, H2_NO_ERROR); // one that says goodbye is closed
     UNTIL(endpoint->is_over);
     h2_hang_up(endpoint);
     wait_until_quiet(gate);

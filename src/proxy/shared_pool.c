@@ -165,9 +165,9 @@ static bool has_parked(const struct shared_slot *slot)
     return atomic_load_explicit(&slot->n_parked, memory_order_relaxed) > 0;
 }
 
-bool shared_pool_is_empty(const struct shared_pool *pool)
+uint32_t shared_pool_count(const struct shared_pool *pool)
 {
-    return atomic_load(&pool->n_parked) == 0;
+    return atomic_load(&pool->n_parked);
 }
 
 static bool fits(const struct upstream *up, uint64_t identity, uint8_t protocol, struct str host)
@@ -250,7 +250,7 @@ struct upstream *shared_pool_take_if(struct shared_pool *pool, uint32_t *cursor,
                                      bool (*is_wanted)(const struct upstream *, const void *),
                                      const void *arg)
 {
-    while (!shared_pool_is_empty(pool) && *cursor < SLOT_PAGES_MAX * SLOTS_PER_PAGE) {
+    while (shared_pool_count(pool) > 0 && *cursor < SLOT_PAGES_MAX * SLOTS_PER_PAGE) {
         struct shared_page *page =
             atomic_load_explicit(&pool->pages[*cursor / SLOTS_PER_PAGE], memory_order_acquire);
         if (!page || atomic_load_explicit(&page->n_parked, memory_order_relaxed) == 0) {
@@ -291,11 +291,11 @@ bool shared_pool_wants_keeper(struct shared_pool *pool)
 
 bool shared_pool_lets_keeper_rest(struct shared_pool *pool)
 {
-    if (!shared_pool_is_empty(pool))
+    if (shared_pool_count(pool) > 0)
         return false;
     atomic_store(&pool->is_kept, false);
     // Who parked one just before saw it awake.
-    return shared_pool_is_empty(pool) || atomic_exchange(&pool->is_kept, true);
+    return shared_pool_count(pool) == 0 || atomic_exchange(&pool->is_kept, true);
 }
 
 int shared_pool_fd(const struct shared_pool *pool)

@@ -60,7 +60,7 @@ struct upstream *shared_pool_take_if(struct shared_pool *pool, uint32_t *cursor,
                                      const void *arg);
 // Of hosts' own connections that wait for this endpoint the oldest over UPSTREAM_HOSTS_MAX.
 struct upstream *shared_pool_take_surplus(struct shared_pool *pool, uint32_t number);
-bool shared_pool_is_empty(const struct shared_pool *pool);
+uint32_t shared_pool_count(const struct shared_pool *pool); // that are parked; any thread
 // The keeper sleeps while there is nothing to look after. true: somebody must wake it.
 bool shared_pool_wants_keeper(struct shared_pool *pool);
 bool shared_pool_lets_keeper_rest(struct shared_pool *pool); // asked by the keeper
