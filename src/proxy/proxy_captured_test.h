@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Captured connections in conversations. That no kernel captures here is made up for: the address
-// dialled is told by the two functions of dialled.h, which stand here in the place of those of
-// dialled.c.
+// Captured connections in conversations. Unless CAPTURED_BY_KERNEL is defined no kernel captures
+// them, and the address dialled is told by the two functions of dialled.h, which stand here in the
+// place of those of dialled.c.
 #pragma once
 #include "proxy/dialled.h"
 #include "proxy/proxy_test.h"
 #include <pthread.h>
+
+#ifndef CAPTURED_BY_KERNEL
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct address dialled, local_ip; // of the next connections; family 0: none
@@ -39,6 +41,8 @@ static inline void dial(const char *address)
     dialled = parsed;
     pthread_mutex_unlock(&lock);
 }
+
+#endif
 
 // ---- what is served ----
 
