@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
+import socket
 import subprocess
 
 import pytest
 
 from harness.certificates import Authority
 from harness.client import Client
+from harness.egress import ONE, TWO
 from harness.gateway import Gateway, free_port
+from harness.mesh import Mesh
+from harness.name_server import NameServer, dnsmasq
 from harness.netns import Network, why_not
 from harness.patience import wait_until
 from harness.upstream import Upstream, echo
@@ -86,6 +90,39 @@ def shared(tmp_path_factory):
 
 
 @pytest.fixture
+def both(upstream):
+    """Starts upstreams "one" and "two" on one port of two addresses; returns the port."""
+    def start(serve=echo, **options):
+        for _ in range(20):
+            port = free_port(ONE)
+            try:
+                listener = socket.create_server((TWO, port), backlog=512)
+            except OSError:
+                continue
+            upstream(serve, host=ONE, port=port, name="one", **options)
+            upstream(serve, listener=listener, name="two", **options)
+            return port
+        raise AssertionError("no port is free on both addresses")
+    return start
+
+
+@pytest.fixture
+def name_server(tmp_path):
+    """Starts dnsmasq: name_server({"name.example": [address]}, short=[address])."""
+    started = []
+
+    def start(names=(), **more):
+        if dnsmasq() is None:
+            pytest.skip("dnsmasq (dnsmasq-base) is not installed")
+        started.append(NameServer(tmp_path, **{**dict(names), **more}))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.stop()
+
+
+@pytest.fixture
 def network(tmp_path):
     """Namespaces app, gateway and outside; name it before the fixtures that run in them."""
     reason = why_not()
@@ -93,6 +130,17 @@ def network(tmp_path):
         pytest.skip(f"network namespaces: {reason}")
     with Network(tmp_path, app="10.244.1.5", gateway="10.244.2.15", outside="203.0.113.10") as made:
         yield made
+
+
+@pytest.fixture
+def mesh(network, authority, tmp_path, request):
+    """Over namespaces; its programs beyond our own are Debian's."""
+    reason = why_not("nginx", "dnsmasq", "nft", "curl")
+    if reason:
+        pytest.skip(reason)
+    made = Mesh(tmp_path, network, authority)
+    yield made
+    made.close(getattr(request.node, "has_failed", False))
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -11,46 +11,21 @@ import socket
 import threading
 
 import pytest
-from harness.gateway import free_port, run_command
+from harness.egress import ONE, TWO
+from harness.gateway import run_command
 from harness.manifests import (documents, gateway as istio_gateway, ingress, metadata, path, route,
                                virtual_service)
-from harness.name_server import DOMAIN, NameServer, dnsmasq
+from harness.name_server import DOMAIN
 from harness.patience import wait_until
-
-pytestmark = pytest.mark.skipif(dnsmasq() is None, reason="dnsmasq (dnsmasq-base) is not installed")
 
 HOST = "test.example"
 NAME = f"backend.{DOMAIN}"
 GENERATION = "sluicegate_config_generation"
-ONE, TWO = "127.0.0.2", "127.0.0.3"
 
 
 @pytest.fixture
-def name_server(tmp_path):
-    started = []
-
-    def start(**names):
-        started.append(NameServer(tmp_path, **names))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.stop()
-
-
-@pytest.fixture
-def port(upstream):
-    """Of two upstreams, "one" on ONE and "two" on TWO."""
-    for _ in range(20):
-        wanted = free_port(ONE)
-        try:
-            listener = socket.create_server((TWO, wanted), backlog=512)
-        except OSError:
-            continue
-        upstream(host=ONE, port=wanted, name="one")
-        upstream(listener=listener, name="two")
-        return wanted
-    raise AssertionError("no port is free on both addresses")
+def port(both):
+    return both()
 
 
 def external(name, target, *ports, namespace="default"):

@@ -102,6 +102,20 @@ def gateway_of(name, *servers, namespace="default"):
     }
 
 
+def istio(kind, name, namespace="default", **spec):
+    """Any object of networking.istio.io."""
+    return {"apiVersion": "networking.istio.io/v1", "kind": kind,
+            "metadata": metadata(name, namespace), "spec": spec}
+
+
+def service_entry(name, *hosts, ports=((80, "http", "HTTP"),), resolution="DNS", namespace="default",
+                  **spec):
+    """Ports are (number, name, protocol) or (number, name, protocol, targetPort)."""
+    keys = ("number", "name", "protocol", "targetPort")
+    return istio("ServiceEntry", name, namespace, hosts=list(hosts),
+                 ports=[dict(zip(keys, port)) for port in ports], resolution=resolution, **spec)
+
+
 def simple(credential, **more):
     return {"mode": "SIMPLE", "credentialName": credential, **more}
 
