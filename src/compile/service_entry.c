@@ -146,7 +146,6 @@ static void discover(struct compiler *c, struct cluster *cluster, const struct c
         return;
     case RESOLUTION_DYNAMIC_DNS:
         cluster->discovery = CLUSTER_DYNAMIC_DNS;
-        cluster->dns_within = arena_str(c->arena, host->name);
         cluster->dns_port = target_of(port->of_entry);
         return;
     case RESOLUTION_DNS:

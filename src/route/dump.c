@@ -255,7 +255,6 @@ static void dump_way_out(struct dump *dump, const struct cluster *cluster)
     if (cluster->discovery != CLUSTER_STATIC)
         put_word(dump, "discovery", str_of(discovery_words[cluster->discovery]));
     put_text_if(dump, "dns_name", cluster->dns_name);
-    put_text_if(dump, "dns_within", cluster->dns_within);
     put_number_if(dump, "dns_port", cluster->dns_port);
     put_flag_if(dump, "external", cluster->is_external);
     put_number_if(dump, "max_age_ms", cluster->max_age_ms);

@@ -73,12 +73,10 @@ struct cluster {
     bool is_external;  // outside the cluster (ServiceEntry): its connections are kept warm, its
                        // idle limits learnt
     uint16_t dns_port; // DYNAMIC_DNS
-    // DYNAMIC_DNS: the one name; empty: the host that is asked for. Also of a cluster whose only
+    // DYNAMIC_DNS: the one name; empty: the host that is asked for, which must be below the
+    // wildcard that the cluster's own name ends in. Also of a cluster whose only
     // name has not been answered yet: it is DYNAMIC_DNS until a snapshot has its addresses.
     struct str dns_name;
-    // DYNAMIC_DNS without dns_name: "*.x", whose names alone may be looked up. A host that is not
-    // below x is none of the cluster's, whatever route led here.
-    struct str dns_within;
     // Behind the n_endpoints: addresses that DNS gave a moment ago and gives no more, or that
     // DNS_ROUND_ROBIN does not use now. Pooled connections to them are still good; nobody opens
     // new ones.
