@@ -202,6 +202,8 @@ static uint32_t clamp_ms(int64_t ms)
 // The block in force of each kind; NULL: Istio's defaults.
 struct effective {
     const struct traffic_policy *balancer, *pool, *proxy_protocol;
+    const struct object *balancer_object;
+    struct str balancer_path;
     struct policy_tls tls;
 };
 struct policy_source { // of the policies that are laid over each other
@@ -215,8 +217,11 @@ struct policy_source { // of the policies that are laid over each other
 static void overlay(struct effective *effective, const struct policy_source *source,
                     const struct traffic_policy *policy, struct str path)
 {
-    if (policy->has_balancer)
+    if (policy->has_balancer) {
         effective->balancer = policy;
+        effective->balancer_object = source->object;
+        effective->balancer_path = path;
+    }
     if (policy->has_pool)
         effective->pool = policy;
     if (policy->has_proxy_protocol)
@@ -267,9 +272,58 @@ static struct effective effective_policy(struct compiler *c, struct str ns, stru
     return effective;
 }
 
+enum { // TCP_KEEPCNT, TCP_KEEPIDLE and TCP_KEEPINTVL: what the kernel takes, and has of itself
+    PROBES_MAX = 127,
+    PROBE_SECONDS_MAX = 32767,
+    KERNEL_PROBES = 9,
+    KERNEL_TIME_S = 7200,
+    KERNEL_INTERVAL_S = 75
+};
+
+static uint32_t probe_seconds(const struct duration *duration, uint32_t fallback)
+{
+    if (!duration->is_set || duration->ms <= 0)
+        return fallback;
+    int64_t seconds = (duration->ms - 1) / 1000 + 1;
+    return seconds > PROBE_SECONDS_MAX ? PROBE_SECONDS_MAX : (uint32_t)seconds;
+}
+
+static struct tcp_keepalive keepalive_of(const struct keepalive_policy *from)
+{
+    int64_t probes = from->probes.value > 0 ? from->probes.value : KERNEL_PROBES;
+    return (struct tcp_keepalive){
+        .probes = probes > PROBES_MAX ? PROBES_MAX : (uint32_t)probes,
+        .time_s = probe_seconds(&from->time, KERNEL_TIME_S),
+        .interval_s = probe_seconds(&from->interval, KERNEL_INTERVAL_S),
+    };
+}
+
+// A way out may lead through a NAT that forgets idle connections after some minutes, or a peer may
+// vanish: found out within a minute and a half, rather than by the next request.
+void policy_be_external(struct cluster *cluster)
+{
+    cluster->is_external = true;
+    if (cluster->keepalive.probes == 0)
+        cluster->keepalive = (struct tcp_keepalive){.probes = 3, .time_s = 45, .interval_s = 10};
+}
+
+static void apply_tcp(struct cluster *cluster, const struct traffic_policy *pool)
+{
+    enum { ANY_TIME_MS = INT32_MAX }; // 24 days
+    if (pool->keepalive.is_set)
+        cluster->keepalive = keepalive_of(&pool->keepalive);
+    if (pool->max_connection_duration.is_set)
+        cluster->max_age_ms = clamp_ms(pool->max_connection_duration.ms);
+    const struct duration *idle = &pool->tcp_idle_timeout;
+    if (idle->is_set)
+        cluster->tcp_idle_timeout_ms =
+            idle->ms > 0 && idle->ms < ANY_TIME_MS ? (uint32_t)idle->ms : ANY_TIME_MS;
+}
+
 // Zero means unset.
 static void apply_pool(struct cluster *cluster, const struct traffic_policy *pool)
 {
+    apply_tcp(cluster, pool);
     if (pool->connect_timeout.is_set && pool->connect_timeout.ms > 0)
         cluster->connect_timeout_ms = clamp_ms(pool->connect_timeout.ms);
     if (pool->idle_timeout.is_set && pool->idle_timeout.ms > 0)
@@ -284,6 +338,24 @@ static void apply_pool(struct cluster *cluster, const struct traffic_policy *poo
         cluster->protocol = CLUSTER_HTTP2;
 }
 
+static void apply_balancer(struct compiler *c, const struct effective *effective,
+                           struct cluster *cluster)
+{
+    const struct traffic_policy *policy = effective->balancer;
+    cluster->balancer = balancer_of(policy->balancer);
+    if (policy->balancer != BALANCER_PASSTHROUGH)
+        return;
+    if (c->options->is_sidecar)
+        cluster->discovery = CLUSTER_ORIGINAL_DST;
+    else
+        complain(
+            c, DIAG_FIELD_NO_EFFECT, effective->balancer_object, policy->balancer_line,
+            policy->balancer_col,
+            JOIN(c->scratch, effective->balancer_path, STR(".loadBalancer.simple")),
+            "PASSTHROUGH goes to the address that the client has dialled, which a gateway does "
+            "not know; LEAST_REQUEST is used");
+}
+
 struct policy_tls policy_apply(struct compiler *c, struct str ns, struct str fqdn,
                                struct str subset, uint16_t port, struct cluster *cluster)
 {
@@ -292,7 +364,7 @@ struct policy_tls policy_apply(struct compiler *c, struct str ns, struct str fqd
     if (c->policies->n_rules > 0)
         map_put(c->policies->asked, fqdn, c->policies);
     if (effective.balancer)
-        cluster->balancer = balancer_of(effective.balancer->balancer);
+        apply_balancer(c, &effective, cluster);
     if (effective.pool)
         apply_pool(cluster, effective.pool);
     if (effective.proxy_protocol)

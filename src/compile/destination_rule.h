@@ -20,6 +20,8 @@ struct policy_tls {
 // protocol stays what it is unless the rule sets another.
 struct policy_tls policy_apply(struct compiler *c, struct str ns, struct str fqdn,
                                struct str subset, uint16_t port, struct cluster *cluster);
+// The cluster is outside: unless its rule says otherwise, its connections are probed.
+void policy_be_external(struct cluster *cluster);
 // Whether the rule makes endpoints get other bytes than the client sends: TLS, a PROXY header.
 bool policy_changes_bytes(struct compiler *c, struct str ns, struct str fqdn, uint16_t port);
 bool policy_has_subset(struct compiler *c, struct str ns, struct str fqdn, struct str subset);

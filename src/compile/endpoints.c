@@ -3,6 +3,7 @@
 // Endpoints object of its name, the Pods that its selector picks; for type ExternalName the
 // addresses of the name. Ready ones count; when there is none, those that are shutting down and
 // still answer. The indexes are made once a compile, and only when something asks for them.
+#include "compile/destination_rule.h"
 #include "compile/hosts.h"
 #include "compile/service.h"
 #include <stdlib.h>
@@ -379,7 +380,7 @@ static void gather_external(struct gathering *g, struct str name)
     const struct port_ref *target = &g->port->target_port;
     uint16_t port =
         target->is_set && !target->name.ptr ? target->number : (uint16_t)g->port->port.value;
-    g->cluster->is_external = true;
+    policy_be_external(g->cluster);
     endpoints_settle(g->cluster, endpoints_add_name(g->c, g->cluster, name, port, 1, false));
 }
 

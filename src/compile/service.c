@@ -188,7 +188,8 @@ static struct cluster *make_cluster(struct compiler *c, const struct object *ser
         upstream_tls_of_policy(c, cluster, &policy, NULL);
     else if (speech->is_tls)
         upstream_tls_of_ingress(c, cluster, tls);
-    endpoints_add(c, cluster, service, port, policy_subset_labels(c, service->ns, fqdn, subset));
+    if (cluster->discovery == CLUSTER_STATIC)
+        endpoints_add(c, cluster, service, port, policy_subset_labels(c, service->ns, fqdn, subset));
     return cluster;
 }
 

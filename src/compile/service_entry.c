@@ -181,6 +181,10 @@ static void originate_tls(struct compiler *c, struct cluster *cluster,
                    (port->protocol == PORT_TLS && port->of_entry->protocol == GATEWAY_HTTPS);
     if (!is_http && !host_is_wildcard(host->name))
         defaults.server_name = host->name;
+    // Outside servers may or may not speak HTTP/2: they are asked. gRPC needs it.
+    if (cluster->protocol == CLUSTER_HTTP2 && port->of_entry->protocol != GATEWAY_GRPC &&
+        policy->tls && policy->tls->mode != CLIENT_TLS_DISABLE)
+        cluster->protocol = CLUSTER_ALPN;
     upstream_tls_of_policy(c, cluster, policy, &defaults);
 }
 
@@ -195,9 +199,10 @@ struct cluster *entry_cluster(struct compiler *c, const struct catalog_host *hos
     struct cluster *cluster = builder_cluster(c->builder, name, &is_new);
     if (!is_new)
         return cluster;
-    cluster->is_external = host->is_external;
     cluster->protocol = port->protocol == PORT_HTTP2 ? CLUSTER_HTTP2 : CLUSTER_HTTP1;
     struct policy_tls policy = policy_apply(c, ns, host->name, subset, port->number, cluster);
+    if (host->is_external)
+        policy_be_external(cluster);
     if (policy.object)
         originate_tls(c, cluster, host, port, &policy);
     if (cluster->discovery == CLUSTER_STATIC) // unless the DestinationRule says PASSTHROUGH

@@ -159,8 +159,7 @@ static void test_endpoints_may_be_names(void **state)
 static void test_a_wildcard_is_looked_up_when_asked_for_and_within_itself_only(void **state)
 {
 #define WILD ENTRY("a", "hosts: ['*.example.com'], resolution: DYNAMIC_DNS, " PORT)
-    expect(GATEWAY TO("*.example.com") WILD, "outbound|80||*.example.com", NO_ANSWERS,
-           "dns :8080");
+    expect(GATEWAY TO("*.example.com") WILD, "outbound|80||*.example.com", NO_ANSWERS, "dns :8080");
     expect(GATEWAY TO("*.eu.example.com") WILD, "outbound|80||*.eu.example.com", NO_ANSWERS,
            "dns :8080");
     // A route that names one of its names goes there, whatever the request asks for.
@@ -217,6 +216,150 @@ static void test_a_rule_holds_for_an_outside_host_and_its_port(void **state)
     assert_int_equal(cluster->balancer, BALANCE_RANDOM);
     assert_int_equal(cluster->connect_timeout_ms, 10000); // portLevelSettings replace all
     assert_true(cluster->is_external);
+    world_fini(&world);
+}
+
+// What a rule makes of a cluster to an outside host, or of one to a Service.
+static void expect_policy(const char *policy, void (*check)(const struct cluster *cluster))
+{
+    struct world world;
+    char yaml[1024];
+    world_init(&world);
+    world_load(&world, GATEWAY TO("api.example.com")
+                           ENTRY("a", "hosts: [api.example.com], resolution: STATIC, " PORT
+                                      ", endpoints: [{address: 192.0.2.1}]"));
+    snprintf(yaml, sizeof yaml, RULE("api.example.com", "trafficPolicy: {%s}"), policy);
+    world_load(&world, yaml);
+    world_compile(&world);
+    check(world_cluster(&world, API));
+    world_fini(&world);
+}
+
+static void check_defaults(const struct cluster *cluster)
+{
+    assert_int_equal(cluster->keepalive.probes, 3);
+    assert_int_equal(cluster->keepalive.time_s, 45);
+    assert_int_equal(cluster->keepalive.interval_s, 10);
+    assert_int_equal(cluster->max_age_ms, 0);
+    assert_int_equal(cluster->tcp_idle_timeout_ms, 0);
+}
+
+static void check_given(const struct cluster *cluster)
+{
+    assert_int_equal(cluster->keepalive.probes, 5);
+    assert_int_equal(cluster->keepalive.time_s, 2); // whole seconds, never less than asked for
+    assert_int_equal(cluster->keepalive.interval_s, 75);
+    assert_int_equal(cluster->max_age_ms, 600000);
+    assert_int_equal(cluster->tcp_idle_timeout_ms, 30000);
+}
+
+static void check_large(const struct cluster *cluster)
+{
+    assert_int_equal(cluster->keepalive.probes, 127);
+    assert_int_equal(cluster->keepalive.time_s, 32767);
+    assert_int_equal(cluster->tcp_idle_timeout_ms, INT32_MAX);
+}
+
+static void check_empty(const struct cluster *cluster)
+{
+    assert_int_equal(cluster->keepalive.probes, 9);
+    assert_int_equal(cluster->keepalive.time_s, 7200);
+}
+
+static void test_connections_to_the_outside_are_probed_and_have_an_age(void **state)
+{
+#define TCP(fields) "connectionPool: {tcp: {" fields "}}"
+    expect_policy("loadBalancer: {simple: RANDOM}", check_defaults);
+    expect_policy(TCP("tcpKeepalive: {probes: 5, time: 1500ms}, maxConnectionDuration: 10m, "
+                      "idleTimeout: 30s"),
+                  check_given);
+    expect_policy(TCP("tcpKeepalive: {probes: 1000, time: 24h}, idleTimeout: 0s"), check_large);
+    expect_policy(TCP("tcpKeepalive: {}"), check_empty);
+}
+
+static void test_a_service_of_the_cluster_is_probed_when_its_rule_says_so(void **state)
+{
+    struct world world;
+    world_init(&world);
+    world_load(&world, GATEWAY ROUTES("{match: [{uri: {prefix: /a}}], route: [{destination: {host: "
+                                      "a}}]}, {route: [{destination: {host: b}}]}")
+                           WORLD_SERVICE("a", "default", 80) WORLD_SERVICE("b", "default", 80)
+                               RULE("b", "trafficPolicy: {" TCP("tcpKeepalive: {probes: 2}") "}"));
+    world_compile(&world);
+    assert_int_equal(
+        world_cluster(&world, "outbound|80||a.default.svc.cluster.local")->keepalive.probes, 0);
+    assert_int_equal(
+        world_cluster(&world, "outbound|80||b.default.svc.cluster.local")->keepalive.probes, 2);
+    world_fini(&world);
+}
+
+static void test_passthrough_of_a_gateway_is_said_to_have_no_effect(void **state)
+{
+    struct world world;
+    world_init(&world);
+    world_load(&world, GATEWAY TO("api.example.com")
+                           ENTRY("a", "hosts: [api.example.com], resolution: STATIC, " PORT
+                                      ", endpoints: [{address: 192.0.2.1}]")
+                               RULE("api.example.com",
+                                    "trafficPolicy: {loadBalancer: {simple: PASSTHROUGH}}"));
+    world_compile(&world);
+    assert_int_equal(world_count(&world, DIAG_FIELD_NO_EFFECT), 1);
+    expect_cluster(&world, API, "192.0.2.1:8080");
+    world_fini(&world);
+}
+
+static const struct cluster *outside_tls(struct world *world, const char *protocol,
+                                         const char *rule)
+{
+    char yaml[1024];
+    world_init(world);
+    world_load(world, GATEWAY TO("api.example.com"));
+    snprintf(yaml, sizeof yaml,
+             ENTRY("a", "hosts: [api.example.com], resolution: STATIC, ports: [{number: 80, name: "
+                        "p, protocol: %s}], endpoints: [{address: 192.0.2.1}]")
+                 RULE("api.example.com", "trafficPolicy: {%s}"),
+             protocol, rule);
+    world_load(world, yaml);
+    world_compile(world);
+    const struct cluster *cluster = world_cluster(world, API);
+    assert_non_null(cluster->tls);
+    return cluster;
+}
+
+static void test_http2_to_the_outside_is_asked_for_by_alpn(void **state)
+{
+    static const struct {
+        const char *protocol, *rule;
+        enum cluster_protocol wanted;
+    } cases[] = {
+        {"HTTP", "tls: {mode: SIMPLE}", CLUSTER_HTTP1},
+        {"HTTPS", "tls: {mode: SIMPLE}", CLUSTER_HTTP1},
+        {"HTTP2", "tls: {mode: SIMPLE}", CLUSTER_ALPN},
+        {"GRPC", "tls: {mode: SIMPLE}", CLUSTER_HTTP2},
+        {"HTTPS", "tls: {mode: SIMPLE}, connectionPool: {http: {h2UpgradePolicy: UPGRADE}}",
+         CLUSTER_ALPN},
+        {"HTTPS", "tls: {mode: SIMPLE}, connectionPool: {http: {h2UpgradePolicy: DO_NOT_UPGRADE}}",
+         CLUSTER_HTTP1},
+        {"HTTPS", "tls: {mode: SIMPLE}, connectionPool: {http: {useClientProtocol: true}}",
+         CLUSTER_AS_CLIENT},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct world world;
+        assert_int_equal(outside_tls(&world, cases[i].protocol, cases[i].rule)->protocol,
+                         cases[i].wanted);
+        world_fini(&world);
+    }
+}
+
+static void test_connections_that_bring_no_host_ask_for_that_of_the_entry(void **state)
+{
+    struct world world;
+    assert_true(tls_context_goes_by_host(outside_tls(&world, "HTTPS", "tls: {mode: SIMPLE}")->tls));
+    world_fini(&world);
+    assert_false(tls_context_goes_by_host(outside_tls(&world, "TCP", "tls: {mode: SIMPLE}")->tls));
+    world_fini(&world);
+    assert_false(tls_context_goes_by_host(
+        outside_tls(&world, "HTTPS", "tls: {mode: SIMPLE, sni: x.example.com}")->tls));
     world_fini(&world);
 }
 
@@ -310,6 +453,11 @@ int main(void)
         cmocka_unit_test(test_a_wildcard_does_not_cover_its_own_domain),
         cmocka_unit_test(test_subsets_choose_endpoints_by_label),
         cmocka_unit_test(test_a_rule_holds_for_an_outside_host_and_its_port),
+        cmocka_unit_test(test_connections_to_the_outside_are_probed_and_have_an_age),
+        cmocka_unit_test(test_a_service_of_the_cluster_is_probed_when_its_rule_says_so),
+        cmocka_unit_test(test_passthrough_of_a_gateway_is_said_to_have_no_effect),
+        cmocka_unit_test(test_http2_to_the_outside_is_asked_for_by_alpn),
+        cmocka_unit_test(test_connections_that_bring_no_host_ask_for_that_of_the_entry),
         cmocka_unit_test(test_an_entry_is_seen_where_it_is_exported_to),
         cmocka_unit_test(test_the_address_dialled_is_known_to_a_sidecar_alone),
         cmocka_unit_test(test_the_catalog_knows_services_and_entries),

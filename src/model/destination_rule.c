@@ -28,7 +28,8 @@ static const struct field balancer_fields[] = {
      AT(struct traffic_policy, balancer),
      .words = balancer_words,
      .doc = "How endpoints are chosen, by request. LEAST_REQUEST (the default): the less busy one "
-            "of two random ones. PASSTHROUGH is not served: LEAST_REQUEST is used."},
+            "of two random ones. PASSTHROUGH: the address that the client has dialled, which a "
+            "sidecar knows; at a gateway LEAST_REQUEST is used."},
     NOT_SERVED("consistentHash", NULL, "Choice by a header, cookie, address or query parameter."),
     NOT_SERVED("localityLbSetting", NULL, "Preference of localities."),
     NOT_SERVED("zoneAwareLbSetting", NULL, "Balance of zones by their share."),
@@ -38,10 +39,11 @@ static const struct field balancer_fields[] = {
 static void check_balancer(struct reader *reader, const struct node *node, void *value)
 {
     const struct node *simple = field_node(node, "simple");
-    // To the address that the client has dialled: here that is the gateway itself.
-    if (simple && ((struct traffic_policy *)value)->balancer == BALANCER_PASSTHROUGH)
-        report_at(reader, "simple", DIAG_FIELD_NOT_SERVED, simple->line, simple->col, NULL,
-                  "PASSTHROUGH is not served; LEAST_REQUEST is used");
+    struct traffic_policy *policy = value;
+    if (simple) {
+        policy->balancer_line = simple->line;
+        policy->balancer_col = simple->col;
+    }
     if (simple && field_node(node, "consistentHash"))
         report(reader, DIAG_FIELD_CONFLICT, node->line, node->col, NULL,
                "only one of simple and consistentHash can be set");
@@ -56,6 +58,36 @@ static const struct table balancer_table = {
     .check = check_balancer,
 };
 
+static void check_probes(struct reader *reader, const struct field *field, const void *value)
+{
+    const struct number *number = value;
+    if (number->value < 0 || number->value > UINT32_MAX)
+        REPORT_TEXT(reader, DIAG_FIELD_VALUE, number,
+                    "probes must be non-negative and fit into 32 bits");
+}
+
+static const struct field keepalive_fields[] = {
+    {.key = "probes",
+     .type = FIELD_NUMBER,
+     AT(struct keepalive_policy, probes),
+     .check = check_probes,
+     .doc = "Probes without an answer after which the connection is given up; 9 without it, 127 at "
+            "most."},
+    {.key = "time",
+     .type = FIELD_DURATION,
+     AT(struct keepalive_policy, time),
+     .doc = "How long a connection is idle before it is probed, in whole seconds; 2h without it."},
+    {.key = "interval",
+     .type = FIELD_DURATION,
+     AT(struct keepalive_policy, interval),
+     .doc = "Time between probes, in whole seconds; 75s without it."},
+};
+static const struct table keepalive_table = {
+    .name = "TcpKeepalive",
+    TABLE_FIELDS(keepalive_fields),
+    .has_is_set = HAS(struct keepalive_policy, is_set),
+};
+
 static const struct field tcp_fields[] = {
     {.key = "connectTimeout",
      .type = FIELD_DURATION,
@@ -63,9 +95,23 @@ static const struct field tcp_fields[] = {
      .min = 1,
      .doc = "How long connecting to an endpoint may take; 10s without it."},
     NOT_SERVED("maxConnections", "0", "Connections to all endpoints together."),
-    NOT_SERVED("tcpKeepalive", NULL, "Probes on idle connections."),
-    NOT_SERVED("maxConnectionDuration", NULL, "How long a connection may live."),
-    NOT_SERVED("idleTimeout", NULL, "How long a TCP connection may be idle."),
+    {.key = "tcpKeepalive",
+     .type = FIELD_STRUCT,
+     AT(struct traffic_policy, keepalive),
+     .table = &keepalive_table,
+     .doc = "Probes of the kernel on connections to the endpoints. Without it none, but to hosts "
+            "outside the cluster 3, after 45s, every 10s."},
+    {.key = "maxConnectionDuration",
+     .type = FIELD_DURATION,
+     AT(struct traffic_policy, max_connection_duration),
+     .min = 1,
+     .doc = "How old a pooled connection gets: it ends with the request that is on it then. "
+            "Without it, no limit."},
+    {.key = "idleTimeout",
+     .type = FIELD_DURATION,
+     AT(struct traffic_policy, tcp_idle_timeout),
+     .doc = "How long nothing may come from either side of a TCP connection (not of HTTP); 0s: any "
+            "time. Without it as option `--tunnel-timeout` says."},
 };
 static const struct table tcp_table = {.name = "TCPSettings", TABLE_FIELDS(tcp_fields)};
 

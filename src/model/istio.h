@@ -165,11 +165,19 @@ struct client_tls { // trafficPolicy.tls
     uint32_t line, col;
 };
 enum h2_upgrade { H2_UPGRADE_DEFAULT, H2_UPGRADE_NEVER, H2_UPGRADE_ALWAYS };
+struct keepalive_policy { // connectionPool.tcp.tcpKeepalive
+    bool is_set;
+    struct number probes;
+    struct duration time, interval;
+};
 struct traffic_policy { // what of it is served so far
     bool is_set;
     bool has_balancer, has_pool;
     enum simple_balancer balancer;
-    struct duration connect_timeout;
+    uint32_t balancer_line, balancer_col; // of `simple`
+    struct duration connect_timeout, max_connection_duration;
+    struct duration tcp_idle_timeout; // connectionPool.tcp.idleTimeout
+    struct keepalive_policy keepalive;
     struct duration idle_timeout;        // connectionPool.http.idleTimeout
     struct number max_requests_per_connection, max_concurrent_streams;
     enum h2_upgrade h2_upgrade;

@@ -214,6 +214,14 @@ static void test_policies_are_checked(void **state)
                     "endpoints through a proxy.\n"
                     "field-conflict spec.trafficPolicy: tunnel and proxyProtocol must not be set "
                     "together\n");
+    expect_messages(RULE("{host: a, trafficPolicy: {connectionPool: {tcp: {tcpKeepalive: {probes: "
+                         "-1, time: 1s, interval: soon}, maxConnectionDuration: 0s}}}}"),
+                    "field-value spec.trafficPolicy.connectionPool.tcp.tcpKeepalive.probes: probes "
+                    "must be non-negative and fit into 32 bits\n"
+                    "field-value spec.trafficPolicy.connectionPool.tcp.tcpKeepalive.interval: "
+                    "\"soon\": is not a duration such as 1h1m1s1ms\n"
+                    "field-value spec.trafficPolicy.connectionPool.tcp.maxConnectionDuration: "
+                    "duration must be greater than 1ms\n");
     expect_messages(RULE("{host: a, exportTo: ['*', b]}"),
                     "field-conflict spec.exportTo: cannot have both public (*) and non-public "
                     "exportTo values for a resource\n");

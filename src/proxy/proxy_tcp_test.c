@@ -272,6 +272,24 @@ static void test_a_tunnel_that_breaks_while_bytes_are_in_it_leaves_nothing(void 
     }
 }
 
+static void test_a_session_ends_after_the_cluster_s_idle_time_not_the_option_s(void **state)
+{
+    struct gate *gate = *state;
+    gate->kind = LISTENER_TCP;
+    gate->tcp_idle_timeout_ms = 200; // the option's is an hour
+    open_gate(gate);
+    struct peer *client = connect_to_gate(gate), *endpoint = accept_from_gate(gate);
+    for (int i = 0; i < 6; i++) { // longer than that together
+        usleep(50 * 1000);
+        say(client, "word");
+        hear(endpoint, "word");
+    }
+    hear_end(endpoint);
+    hang_up(client);
+    hang_up(endpoint);
+    wait_until_quiet(gate);
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN); // as the program does
@@ -287,6 +305,7 @@ int main(void)
         TEST(a_tunnel_changes_no_byte_of_long_transfers),
         TEST(a_long_transfer_goes_back_to_short_words),
         TEST(a_tunnel_that_breaks_while_bytes_are_in_it_leaves_nothing),
+        TEST(a_session_ends_after_the_cluster_s_idle_time_not_the_option_s),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

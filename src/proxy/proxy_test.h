@@ -52,6 +52,7 @@ struct gate {
     uint8_t proxy_protocol;           // towards the endpoint
     const struct subnet *destination; // of TCP; NULL: every one
     struct snapshot *(*build)(struct gate *gate, const struct address *endpoint); // NULL: build()
+    uint32_t tcp_idle_timeout_ms; // of the cluster
     bool has_no_cluster;
     bool is_drained;
 };
@@ -262,6 +263,7 @@ static inline struct snapshot *build(struct gate *gate, const struct address *en
         struct str name = arena_printf(arena, "outbound|80||at-%u", endpoint->port);
         struct cluster *cluster = builder_cluster(builder, name, &is_new);
         cluster->proxy_protocol = gate->proxy_protocol;
+        cluster->tcp_idle_timeout_ms = gate->tcp_idle_timeout_ms;
         builder_add_endpoint(builder, cluster, endpoint, 1);
         *target = (struct target){.cluster = cluster, .weight = 1};
         if (gate->kind == LISTENER_TCP)

@@ -149,11 +149,19 @@ void stream_begin_h2(struct stream *stream, bool has_ended)
     stream_wake(stream);
 }
 
+uint32_t stream_tunnel_idle_ms(const struct stream *stream)
+{
+    uint32_t own_ms = stream->tunnel_idle_ms;
+    if (stream->is_tcp && stream->cluster)
+        own_ms = stream->cluster->tcp_idle_timeout_ms;
+    return own_ms ? own_ms : proxy_get_options(stream->worker->proxy)->tunnel_idle_timeout_ms;
+}
+
 void stream_progress(struct stream *stream)
 {
     const struct proxy_options *options = proxy_get_options(stream->worker->proxy);
     uint32_t timeout_ms =
-        stream->is_tunnel ? options->tunnel_idle_timeout_ms : options->stream_idle_timeout_ms;
+        stream->is_tunnel ? stream_tunnel_idle_ms(stream) : options->stream_idle_timeout_ms;
     if (stream->down_h2)
         timer_arm(&stream->worker->loop.wheel, &stream->h2.idle,
                   stream->worker->loop.now_ms + timeout_ms);
@@ -262,7 +270,7 @@ void stream_begin_tcp(struct stream *stream, struct downstream *down,
     }
     choose_tcp_cluster(stream, routes);
     timer_arm(&worker->loop.wheel, &down->timer,
-              worker->loop.now_ms + proxy_get_options(worker->proxy)->tunnel_idle_timeout_ms);
+              worker->loop.now_ms + stream_tunnel_idle_ms(stream));
 }
 
 void stream_log_refused(struct downstream *down, const struct refusal *refusal)

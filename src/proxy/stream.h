@@ -113,6 +113,7 @@ struct stream {
     bool keep_down;      // the client's connection can carry another request
     bool keep_up;
     bool is_tcp, is_upgrade, is_tunnel;
+    uint32_t tunnel_idle_ms; // once it has left the snapshot; 0: not yet
     bool is_http10;
     bool is_begun_tunnel; // the heads were taken over, the snapshot let go
     bool cut;             // ended before its end: close instead of keepalive
@@ -220,6 +221,7 @@ void stream_drive(struct stream *stream);
 void stream_abort(struct stream *stream); // the client is gone: log, free; the caller closes `down`
 void stream_on_upstream(struct stream *stream); // an event on stream->up
 void stream_on_idle(struct stream *stream);     // no progress for the idle deadline
+uint32_t stream_tunnel_idle_ms(const struct stream *stream); // the idle deadline of a tunnel
 // Bytes moved: the idle deadline anew.
 void stream_progress(struct stream *stream);
 // A request that could not even be parsed: answered, logged and the connection closed.

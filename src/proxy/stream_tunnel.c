@@ -5,8 +5,7 @@
 
 static void note_progress(struct stream *stream)
 {
-    downstream_progress(stream->down,
-                        proxy_get_options(stream->worker->proxy)->tunnel_idle_timeout_ms);
+    downstream_progress(stream->down, stream_tunnel_idle_ms(stream));
 }
 
 // ---- what a tunnel keeps ----
@@ -106,6 +105,7 @@ void stream_leave_snapshot(struct stream *stream)
         stream->tried[i] = stream_copy(stream, stream->tried[i]);
     keep_patches(stream, stream->request_patches, stream->n_request_patches);
     keep_patches(stream, stream->response_patches, stream->n_response_patches);
+    stream->tunnel_idle_ms = stream_tunnel_idle_ms(stream);
     stream->cluster = NULL;
     stream->listener = NULL;
     stream->route = NULL;

@@ -258,6 +258,7 @@ static void dump_way_out(struct dump *dump, const struct cluster *cluster)
     put_number_if(dump, "dns_port", cluster->dns_port);
     put_flag_if(dump, "external", cluster->is_external);
     put_number_if(dump, "max_age_ms", cluster->max_age_ms);
+    put_number_if(dump, "tcp_idle_timeout_ms", cluster->tcp_idle_timeout_ms);
     put_number_if(dump, "keepalive_probes", cluster->keepalive.probes);
     put_number_if(dump, "keepalive_time_s", cluster->keepalive.time_s);
     put_number_if(dump, "keepalive_interval_s", cluster->keepalive.interval_s);

@@ -83,6 +83,7 @@ struct cluster {
     uint32_t n_retiring;
     struct tcp_keepalive keepalive;
     uint32_t max_age_ms; // of a connection, counted from connecting; 0: none
+    uint32_t tcp_idle_timeout_ms; // of TCP (no HTTP); 0: the option's
 };
 
 // ---- routes ----
