@@ -19,12 +19,20 @@ struct admin_facts {
     int64_t compile_ns, publish_ns; // of the last update
     uint64_t listeners_failed;
     uint64_t access_log_write_errors;
+    struct {
+        uint64_t lookups, not_found, failures, timeouts;
+        uint64_t lookups_active, lookups_queued;
+        uint64_t watched, requested, unresolved, stale; // names
+    } dns;
 };
 
 struct admin_options {
     struct address bind;       // port 0: the kernel chooses
     const struct proxy *proxy; // borrowed
     void (*facts)(void *arg, struct admin_facts *ret_facts);
+    // Adds about `bytes` of /names; true: there is more. *cursor starts with 0. NULL: an empty
+    // page.
+    bool (*names)(void *arg, uint64_t *cursor, size_t bytes, struct buf *out);
     void *arg;
 };
 

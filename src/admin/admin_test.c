@@ -27,13 +27,22 @@ static void give_facts(void *arg, struct admin_facts *ret_facts)
     *ret_facts = facts;
 }
 
+// As if there were three pieces.
+static bool give_names(void *arg, uint64_t *cursor, size_t bytes, struct buf *out)
+{
+    (void)arg;
+    assert_true(bytes > 0);
+    buf_printf(out, "n%llu.example.com::address::192.0.2.1\n", (unsigned long long)++*cursor);
+    return *cursor < 3;
+}
+
 static int setup(void **state)
 {
     (void)state;
     loop_init(&loop);
     facts = (struct admin_facts){.is_ready = true};
     test_proxy_set_clusters(5, 2);
-    struct admin_options options = {.facts = give_facts};
+    struct admin_options options = {.facts = give_facts, .names = give_names};
     struct buf error = {0};
     assert_true(address_parse(STR("127.0.0.1:0"), &options.bind));
     admin = admin_open(&loop, &options, &error);
@@ -199,6 +208,16 @@ static void test_a_page_that_grows_is_chunked_and_complete(void **state)
     free(plain);
 }
 
+static void test_names_are_shown_piece_by_piece(void **state)
+{
+    (void)state;
+    ask("GET /names HTTP/1.0\r\n\r\n");
+    assert_begins("HTTP/1.1 200 OK\r\n");
+    assert_string_equal(body(), "n1.example.com::address::192.0.2.1\n"
+                                "n2.example.com::address::192.0.2.1\n"
+                                "n3.example.com::address::192.0.2.1\n");
+}
+
 static void test_head_has_no_body(void **state)
 {
     (void)state;
@@ -269,6 +288,7 @@ int main(void)
         TEST(test_a_head_that_is_too_large_is_refused),
         TEST(test_the_configuration_comes_with_what_is_open),
         TEST(test_a_page_that_grows_is_chunked_and_complete),
+        TEST(test_names_are_shown_piece_by_piece),
         TEST(test_head_has_no_body),
         TEST(test_the_log_level_is_shown_and_set),
         TEST(test_connections_over_the_limit_wait_for_their_turn),

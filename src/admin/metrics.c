@@ -35,6 +35,16 @@ struct readings {
     X("sluicegate_config_clusters", "gauge", "Clusters in the snapshot.", r->snapshot ? r->snapshot->n_clusters : 0) \
     X("sluicegate_config_endpoints", "gauge", "Endpoints of all clusters in the snapshot.", r->endpoints) \
     X("sluicegate_access_log_write_errors_total", "counter", "Writes to the access log that failed.", r->facts.access_log_write_errors) \
+    X("sluicegate_dns_lookups_total", "counter", "Lookups of names outside the cluster, each of IPv4 and IPv6 addresses together.", r->facts.dns.lookups) \
+    X("sluicegate_dns_not_found_total", "counter", "Lookups that ended with no such name, or a name without addresses.", r->facts.dns.not_found) \
+    X("sluicegate_dns_failures_total", "counter", "Lookups that ended with an answer that tells nothing (SERVFAIL, REFUSED ...) or that no server took.", r->facts.dns.failures) \
+    X("sluicegate_dns_timeouts_total", "counter", "Lookups that no server answered in time.", r->facts.dns.timeouts) \
+    X("sluicegate_dns_lookups_active", "gauge", "Lookups under way.", r->facts.dns.lookups_active) \
+    X("sluicegate_dns_lookups_queued", "gauge", "Lookups that wait for others to end.", r->facts.dns.lookups_queued) \
+    X("sluicegate_dns_names", "gauge", "Names that the configuration uses.", r->facts.dns.watched) \
+    X("sluicegate_dns_names_requested", "gauge", "Names that requests asked for and that are remembered.", r->facts.dns.requested) \
+    X("sluicegate_dns_names_unresolved", "gauge", "Names of the configuration that have no address.", r->facts.dns.unresolved) \
+    X("sluicegate_dns_names_stale", "gauge", "Names whose addresses are those of an earlier answer, because the last lookup brought none.", r->facts.dns.stale) \
     X("process_cpu_seconds_total", "counter", "CPU time used, user and system.", r->process.cpu_seconds) \
     X("process_start_time_seconds", "gauge", "When the process started, in seconds since 1970.", r->process.start_seconds) \
     X("process_resident_memory_bytes", "gauge", "Resident memory.", r->process.resident_bytes) \

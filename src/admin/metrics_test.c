@@ -22,7 +22,8 @@ static void give_facts(void *arg, struct admin_facts *ret_facts)
                                       .diagnostics = {3, 4, 5},
                                       .updates = 9,
                                       .published_wall_ns = 1700000000250000000,
-                                      .compile_ns = 1500000};
+                                      .compile_ns = 1500000,
+                                      .dns = {11, 12, 13, 14, 15, 16, 17, 18, 19, 20}};
 }
 
 static const struct admin_options options = {.facts = give_facts};
@@ -124,6 +125,16 @@ static void test_values_are_shown_under_their_names(void **state)
         "sluicegate_config_objects_last_good 1",
         "sluicegate_config_clusters 3",
         "sluicegate_config_endpoints 3",
+        "sluicegate_dns_lookups_total 11",
+        "sluicegate_dns_not_found_total 12",
+        "sluicegate_dns_failures_total 13",
+        "sluicegate_dns_timeouts_total 14",
+        "sluicegate_dns_lookups_active 15",
+        "sluicegate_dns_lookups_queued 16",
+        "sluicegate_dns_names 17",
+        "sluicegate_dns_names_requested 18",
+        "sluicegate_dns_names_unresolved 19",
+        "sluicegate_dns_names_stale 20",
         "sluicegate_config_diagnostics{level=\"note\"} 3",
         "sluicegate_config_diagnostics{level=\"error\"} 5",
         "sluicegate_build_info{version=\"" SLUICEGATE_VERSION "\"} 1",

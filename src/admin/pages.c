@@ -62,6 +62,12 @@ static bool add_config_dump(struct page_state *state, struct buf *out)
     return false;
 }
 
+static bool add_names(struct page_state *state, struct buf *out)
+{
+    const struct admin_options *options = state->options;
+    return options->names && options->names(options->arg, &state->names_cursor, PIECE_BYTES, out);
+}
+
 static bool add_logging(struct page_state *state, struct buf *out)
 {
     struct str rest = state->query, part;
@@ -96,6 +102,7 @@ const struct page pages[] = {
     {"/metrics", "text/plain; version=0.0.4; charset=utf-8", "Prometheus metrics.", metrics_add_piece},
     {"/config_dump", "application/json", "The snapshot that is served, as JSON.", add_config_dump},
     {"/clusters", text_plain, "Clusters and endpoints with their counters.", clusters_add_piece},
+    {"/names", text_plain, "Names outside the cluster: addresses, age, last failure.", add_names},
     {"/logging", text_plain, "The log level; ?level=debug sets it.", add_logging},
     {0},
 };

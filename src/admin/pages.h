@@ -25,6 +25,7 @@ struct page_state {
     unsigned status;  // 200 unless the first piece says otherwise
     unsigned step;    // the page's own; starts with 0
     struct cluster_cursor cursor;
+    uint64_t names_cursor;
 };
 void page_state_fini(struct page_state *state);
 

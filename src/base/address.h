@@ -38,5 +38,5 @@ struct name_addresses {
     // One of `items`: the one that the newest answer had first, for who uses one address at a time.
     // Family 0: none.
     struct address first;
-    bool is_pending; // no answer has come yet, not even a bad one
+    bool is_pending; // no good answer has come yet
 };

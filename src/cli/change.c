@@ -2,19 +2,13 @@
 // The life of a change: store -> compile -> what is new about the diagnostics -> publish.
 #include "base/clock.h"
 #include "base/map.h"
-#include "cli/runtime.h"
+#include "cli/names.h"
 
 enum {
     LINES_MAX = 100,      // diagnostics logged for one change; the rest is counted
     RETRY_MS = 5000,      // between tries to open a listener
     TRIM_AFTER_MS = 2000, // of quiet
 };
-
-static void look_up(void *arg, struct str name, bool by_first, struct name_addresses *ret)
-{
-    struct runtime *runtime = arg;
-    resolver_addresses(runtime->resolver, name, by_first, ret);
-}
 
 struct logged {
     size_t lines, left_out;
@@ -94,13 +88,13 @@ unsigned runtime_apply(struct runtime *runtime, struct buf *reterr)
     struct admin_facts *facts = &runtime->facts;
     struct diags *diags = diags_create();
     store_diags(runtime->store, diags);
-    const struct name_lookup names = {look_up, runtime};
+    const struct name_lookup names = {names_look_up, runtime};
 
     int64_t begin_ns = clock_monotonic_ns();
     struct snapshot *snapshot = compile(runtime->store, &runtime->options->compile, &names,
                                         runtime->registry, ++runtime->generation, diags);
     facts->compile_ns = clock_monotonic_ns() - begin_ns;
-    resolver_sweep(runtime->resolver);
+    names_applied(runtime);
     log_diags(runtime, diags);
     facts->objects_rejected = count_rejected(diags);
     diags_destroy(diags);
@@ -132,6 +126,7 @@ void runtime_facts(void *arg, struct admin_facts *ret_facts)
     ret_facts->is_draining = runtime->is_draining;
     ret_facts->objects = counts.objects;
     ret_facts->objects_last_good = counts.last_good;
+    names_facts(runtime, ret_facts);
     ret_facts->access_log_write_errors =
         runtime->access_log ? access_log_write_errors(runtime->access_log) : 0;
 }

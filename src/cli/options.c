@@ -74,7 +74,7 @@ static const struct option_row rows[] = {
     {"access-log-format", 0, "FORMAT|json", NULL, FOR_RUN, option_read_text, AT(access_log_format), 0, 0,
      "The form of the line: a format with operators such as `%RESPONSE_CODE%`, `json`, or a JSON object of formats. Default: Istio's text format."},
     {"admin", 0, "ADDR:PORT", "127.0.0.1:15000", FOR_RUN, option_read_admin, 0, 0, 0,
-     "Where /ready, /live, /metrics, /config_dump, /clusters and /logging are served; `none` or `off`: nowhere; port 0: the kernel chooses (the log names it)."},
+     "Where /ready, /live, /metrics, /config_dump, /clusters, /names and /logging are served; `none` or `off`: nowhere; port 0: the kernel chooses (the log names it)."},
     {"max-connections", 0, "N", "50000", FOR_RUN, option_read_count, AT(proxy.connections_max), 1, 10000000,
      "Client connections a worker holds at once; one more is closed. Lowered to what the limit of open files allows."},
     {"max-header-bytes", 0, "BYTES", "60Ki", FOR_RUN, option_read_bytes32, AT(proxy.head_bytes_max), 1024, 61440,
@@ -108,7 +108,7 @@ static const struct option_row rows[] = {
     {"tls-records", 0, "own|openssl", "own", FOR_RUN, option_read_tls_records, 0, 0, 0,
      "Who encrypts and derives keys on clients' connections with TLS 1.3 after the handshake: this program, with the ciphers of OpenSSL, or OpenSSL alone."},
     {"dns-server", 0, "ADDR:PORT,...", NULL, FOR_RUN, option_read_text, AT(dns_server), 0, 0,
-     "Asks these servers instead of the system's for names outside the cluster."},
+     "Asks these servers instead of the system's for names outside the cluster; [ADDR]:PORT for IPv6."},
     {"log-level", 0, "LEVEL", "info", FOR_RUN, option_read_log_level, 0, 0, 0,
      "error, warning, info or debug; /logging of the admin server changes it while running."},
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `sluicegate run`: starts everything, turns the control thread's loop, ends everything.
-#include "cli/runtime.h"
+#include "cli/names.h"
 #include "cli/subcommand.h"
 #include "source/text_files.h"
 #include <errno.h>
@@ -234,6 +234,8 @@ static int open_proxy(struct runtime *runtime)
     struct proxy_options options = runtime->options->proxy;
     options.access_log = runtime->access_log;
     options.access_log_format = runtime->access_log_format;
+    options.ask_name = names_ask;
+    options.ask_arg = runtime;
     options.connections_max = fitting_connections(&options);
     runtime->proxy = proxy_create(&options, &runtime->loop);
     return runtime->proxy ? EXIT_CLEAN : say("the workers could not be started");
@@ -247,6 +249,7 @@ static int open_admin(struct runtime *runtime)
         .bind = runtime->options->admin,
         .proxy = runtime->proxy,
         .facts = runtime_facts,
+        .names = names_describe,
         .arg = runtime,
     };
     struct buf why = {0};
@@ -350,7 +353,7 @@ static void finish(struct runtime *runtime)
         proxy_destroy(runtime->proxy);
     capturer_close(&runtime->capturer);
     access_log_close(runtime->access_log);
-    resolver_destroy(runtime->resolver);
+    names_close(runtime);
     registry_destroy(runtime->registry);
     store_destroy(runtime->store);
     diag_history_destroy(runtime->history);
@@ -396,11 +399,7 @@ int run_subcommand(const struct options *options)
     runtime.checker = (struct object_checker){runtime.store, &options->compile, runtime.registry};
     store_set_checker(runtime.store, check_object, &runtime.checker);
     runtime.history = diag_history_create();
-    runtime.resolver =
-        resolver_create(&runtime.loop, options->dns_server.len ? options->dns_server.ptr : NULL,
-                        on_change, &runtime);
-
-    int status = runtime.resolver ? start(&runtime) : refuse_resolver(options);
+    int status = names_open(&runtime) ? start(&runtime) : refuse_resolver(options);
     while (status == EXIT_CLEAN && !runtime.is_done) {
         loop_turn(&runtime.loop, -1);
         if (runtime.is_changed && !runtime.is_draining)

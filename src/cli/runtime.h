@@ -37,6 +37,13 @@ struct runtime {
     struct timer files;       // looks at files that manifests name
     struct timer tickets;     // new keys for TLS session tickets
     struct timer trim;        // gives memory back some time after the last change
+    struct {                  // names.c
+        struct timer timer;   // changes that wait to be compiled together
+        bool is_changed;      // the next compile is due to them
+        int64_t applied_ms;   // when the last such compile was over; 0: never
+        int64_t log_begin_ms; // of the period that the lines are counted in
+        unsigned n_logged, n_left_out;
+    } names;
     struct admin_facts facts; // but for what is read when asked for
 };
 

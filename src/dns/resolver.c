@@ -1,132 +1,141 @@
 // SPDX-License-Identifier: Apache-2.0
-// c-ares does the protocol. Its sockets are watched by the loop, its timeouts and our refreshes are
-// timers of the loop's wheel.
+// The names, when each is asked for again, and what an answer changes.
 #include "dns/resolver.h"
 #include "base/check.h"
 #include "base/map.h"
-#include <ares.h>
-#include <netdb.h>
+#include "dns/lookup.h"
 #include <stdlib.h>
-#include <sys/time.h>
+#include <sys/random.h>
 
 enum {
-    QUERY_TIMEOUT_MS = 2000, // the first try's; c-ares doubles it
-    QUERY_TRIES = 3,
-    TTL_MIN_MS = 1000,
-    TTL_MAX_MS = 300 * 1000,
-    RETRY_MIN_MS = 1000, // after a failure, doubling
-    RETRY_MAX_MS = 30 * 1000,
+    GRACE_MS = 50,                 // RFC 8305, 3
+    REQUESTED_RETRY_MAX_MS = 5000, // of a bad answer, for requests
+    FILE_TTL_MS = 5000,            // of /etc/hosts
+    LITERAL_VALID_MS = 3600 * 1000,
+    ASKERS_MAX = 8192,
+    RETIRING_MAX = 64, // of a name
+    RECOVERY_SPREAD_MS = 1000,
 };
 
 struct resolver {
     struct loop *loop;
-    ares_channel channel;
-    struct map *names;    // text to struct name
-    struct list sockets;  // of struct socket
-    struct timer timeout; // of the queries under way
-    void (*on_change)(void *arg);
-    void *arg;
-    bool is_changed; // and on_change has not run yet
-    bool is_ending;  // being destroyed: answers are dropped
+    struct resolver_options options;
+    struct lookup_client *client;
+    struct map *names;     // text to struct name
+    struct list requested; // names that are remembered for requests alone, the one used last first
+    uint32_t n_requested, n_askers;
+    uint64_t random, next_serial;
+    uint64_t lookups, not_found, failures, timeouts;
+    struct waker change; // runs on_change in the loop's next turn
+    bool is_changed;     // ... for a reason
+    bool is_failing;     // a lookup failed since the last good answer
 };
 
-struct socket {
-    struct watch watch;
+struct asker {
     struct list node;
-    struct resolver *resolver;
+    resolver_answer_fn on_answer;
+    void *arg;
 };
 
 struct name {
     struct resolver *resolver;
+    struct lookup *lookup; // under way; NULL: none
     struct address *addresses;
-    uint32_t n_addresses;
-    struct timer refresh;
-    int64_t retry_ms;
+    uint32_t n_addresses, n_retiring;
+    struct address *retiring;
+    int64_t *retiring_until_ms;
     struct address first; // of the newest answer, as the server ordered it
-    bool is_answered;     // well or badly
-    bool is_wanted;       // looked up since the last sweep
-    bool is_by_first;     // ... for its first address
-    bool is_asked;        // a query is under way, which holds this
-    bool is_forgotten;    // swept meanwhile: the answer frees it
-    char text[];
+    struct timer refresh, retire;
+    int64_t retry_ms;       // the wait after the next failure
+    int64_t good_ms;        // when the newest good answer came; 0: never
+    int64_t answered_ms;    // ... any answer
+    int64_t valid_until_ms; // of the newest answer
+    const char *failure;    // of the newest answer; NULL: it was good
+    uint32_t n_failures;    // in a row
+    enum resolved result;   // of the newest answer
+    bool is_answered;       // well or badly
+    bool is_watched;
+    bool is_wanted;   // looked up since the last sweep
+    bool is_by_first; // watched for its first address
+    bool wants_first; // ... since the last sweep
+    bool is_requested;
+    bool is_literal;
+    struct list use;    // resolver->requested, unless watched or awaited
+    struct list askers; // of struct asker
+    uint64_t serial;
+    struct str text;
 };
 
-static void notify(struct resolver *resolver)
+static uint32_t random_below(struct resolver *resolver, uint32_t n)
 {
+    resolver->random ^= resolver->random << 13;
+    resolver->random ^= resolver->random >> 7;
+    resolver->random ^= resolver->random << 17;
+    return n > 0 ? (uint32_t)(resolver->random >> 32) % n : 0;
+}
+
+// ---- telling ----
+
+// Never from inside a caller's call, nor inside c-ares; many changes of a turn are told once.
+static void note_change(struct resolver *resolver)
+{
+    resolver->is_changed = true;
+    waker_poke(&resolver->change);
+}
+
+static void on_change_wake(struct waker *waker)
+{
+    struct resolver *resolver = LIST_ENTRY(waker, struct resolver, change);
     if (!resolver->is_changed)
         return;
     resolver->is_changed = false;
-    resolver->on_change(resolver->arg);
+    resolver->options.owner.on_change(resolver->options.owner.arg);
 }
 
-static void update_timeout(struct resolver *resolver)
+static void note_health(struct name *name, const char *failure)
 {
-    struct timeval wait;
-    if (!ares_timeout(resolver->channel, NULL, &wait)) {
-        timer_disarm(&resolver->loop->wheel, &resolver->timeout);
-        return;
+    struct resolver *resolver = name->resolver;
+    bool was_failing = name->failure != NULL, is_failing = failure != NULL;
+    name->failure = failure;
+    if (name->is_watched && was_failing != is_failing && resolver->options.owner.on_health)
+        resolver->options.owner.on_health(resolver->options.owner.arg, name->text, failure,
+                                          name->n_addresses > 0);
+}
+
+// A pause after failures may have grown: requests should find out soon that the resolver is back.
+static int64_t asked_valid_until_ms(const struct name *name)
+{
+    int64_t most_ms = name->answered_ms + REQUESTED_RETRY_MAX_MS;
+    bool is_bounded = name->result != RESOLVED_FOUND && most_ms < name->valid_until_ms;
+    return is_bounded ? most_ms : name->valid_until_ms;
+}
+
+// What an asker may rely on now. Old addresses are as good as an answer until the next one.
+static void answer_asker(struct name *name, struct asker *asker)
+{
+    struct resolver *resolver = name->resolver;
+    int64_t valid_ms = asked_valid_until_ms(name) - resolver->loop->now_ms;
+    if (valid_ms < resolver->options.retry_min_ms)
+        valid_ms = resolver->options.retry_min_ms;
+    if (name->is_literal)
+        valid_ms = LITERAL_VALID_MS;
+    enum resolved result = name->n_addresses > 0 ? RESOLVED_FOUND : name->result;
+    asker->on_answer(asker->arg, name->text, result, name->addresses, name->n_addresses,
+                     (uint32_t)valid_ms);
+}
+
+static void answer_askers(struct name *name)
+{
+    while (!list_empty(&name->askers)) {
+        struct asker *asker = LIST_ENTRY(name->askers.next, struct asker, node);
+        list_remove(&asker->node);
+        name->resolver->n_askers--;
+        answer_asker(name, asker);
+        free(asker);
     }
-    int64_t wait_ms = (int64_t)wait.tv_sec * 1000 + (wait.tv_usec + 999) / 1000;
-    timer_arm(&resolver->loop->wheel, &resolver->timeout, resolver->loop->now_ms + wait_ms);
 }
 
-static void process(struct resolver *resolver, int read_fd, int write_fd)
-{
-    ares_process_fd(resolver->channel, read_fd, write_fd);
-    update_timeout(resolver);
-    notify(resolver); // after c-ares has returned: the callee may look up further names
-}
-
-static void on_timeout(struct timer *timer)
-{
-    process(LIST_ENTRY(timer, struct resolver, timeout), ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-}
-
-static void on_socket(struct watch *watch, uint32_t events)
-{
-    struct socket *sock = LIST_ENTRY(watch, struct socket, watch);
-    bool is_broken = events & (EPOLLERR | EPOLLHUP);
-    int fd = watch->fd; // `sock` may be gone when c-ares returns
-    process(sock->resolver, events & EPOLLIN || is_broken ? fd : ARES_SOCKET_BAD,
-            events & EPOLLOUT ? fd : ARES_SOCKET_BAD);
-}
-
-static struct socket *find_socket(struct resolver *resolver, int fd)
-{
-    for (struct list *at = resolver->sockets.next; at != &resolver->sockets; at = at->next) {
-        struct socket *sock = LIST_ENTRY(at, struct socket, node);
-        if (sock->watch.fd == fd)
-            return sock;
-    }
-    return NULL;
-}
-
-// c-ares tells what it waits for; neither readable nor writable means that it closes the socket.
-static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writable)
-{
-    struct resolver *resolver = arg;
-    struct socket *sock = find_socket(resolver, fd);
-    if (!readable && !writable) {
-        if (!sock)
-            return;
-        loop_remove(resolver->loop, &sock->watch);
-        list_remove(&sock->node);
-        free(sock);
-        return;
-    }
-    uint32_t events = (readable ? EPOLLIN : 0u) | (writable ? EPOLLOUT : 0u);
-    if (sock) {
-        loop_change(resolver->loop, &sock->watch, events);
-        return;
-    }
-    sock = calloc(1, sizeof(*sock));
-    CHECK(sock != NULL);
-    sock->watch = (struct watch){.on_event = on_socket, .fd = fd};
-    sock->resolver = resolver;
-    list_push_back(&resolver->sockets, &sock->node);
-    // Without a watch the query runs into its timeout and is reported as any other failure.
-    loop_add(resolver->loop, &sock->watch, events);
-}
+// ---- addresses ----
 
 static int compare_addresses(const void *left, const void *right)
 {
@@ -136,8 +145,10 @@ static int compare_addresses(const void *left, const void *right)
     return memcmp(a->ip, b->ip, sizeof(a->ip));
 }
 
-static uint32_t drop_repeats(struct address *addresses, uint32_t n)
+static uint32_t sort_and_drop_repeats(struct address *addresses, uint32_t n)
 {
+    if (n > 0)
+        qsort(addresses, n, sizeof(*addresses), compare_addresses);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < n; i++) {
         if (kept == 0 || compare_addresses(&addresses[kept - 1], &addresses[i]) != 0)
@@ -146,192 +157,384 @@ static uint32_t drop_repeats(struct address *addresses, uint32_t n)
     return kept;
 }
 
-// Takes the answer's addresses over; returns the smallest TTL in milliseconds.
-static int64_t take_answer(struct name *name, const struct ares_addrinfo *answer)
+static bool contains(const struct address *addresses, uint32_t n, const struct address *wanted)
 {
-    uint32_t n = 0, room = 0;
-    int64_t ttl_ms = TTL_MAX_MS;
-    for (const struct ares_addrinfo_node *at = answer->nodes; at; at = at->ai_next)
-        room++;
+    return n > 0 && bsearch(wanted, addresses, n, sizeof(*addresses), compare_addresses) != NULL;
+}
+
+static void arm_retire(struct name *name)
+{
+    struct wheel *wheel = &name->resolver->loop->wheel;
+    int64_t next_ms = INT64_MAX;
+    for (uint32_t i = 0; i < name->n_retiring; i++) {
+        if (name->retiring_until_ms[i] < next_ms)
+            next_ms = name->retiring_until_ms[i];
+    }
+    if (name->n_retiring > 0)
+        timer_arm(wheel, &name->retire, next_ms);
+    else
+        timer_disarm(wheel, &name->retire);
+}
+
+// Keeps those that are neither over nor back among the addresses; true: some went.
+static bool trim_retiring(struct name *name)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < name->n_retiring; i++) {
+        if (name->retiring_until_ms[i] <= name->resolver->loop->now_ms ||
+            contains(name->addresses, name->n_addresses, &name->retiring[i]))
+            continue;
+        name->retiring[kept] = name->retiring[i];
+        name->retiring_until_ms[kept++] = name->retiring_until_ms[i];
+    }
+    bool have_some_gone = kept < name->n_retiring;
+    name->n_retiring = kept;
+    return have_some_gone;
+}
+
+// Sorted in, so that a snapshot does not depend on the order of events.
+static void add_retiring(struct name *name, const struct address *address)
+{
+    if (name->n_retiring == RETIRING_MAX || contains(name->retiring, name->n_retiring, address))
+        return;
+    if (!name->retiring) {
+        name->retiring = calloc(RETIRING_MAX, sizeof *name->retiring);
+        name->retiring_until_ms = calloc(RETIRING_MAX, sizeof *name->retiring_until_ms);
+        CHECK(name->retiring != NULL && name->retiring_until_ms != NULL);
+    }
+    uint32_t i = name->n_retiring++;
+    for (; i > 0 && compare_addresses(&name->retiring[i - 1], address) > 0; i--) {
+        name->retiring[i] = name->retiring[i - 1];
+        name->retiring_until_ms[i] = name->retiring_until_ms[i - 1];
+    }
+    name->retiring[i] = *address;
+    name->retiring_until_ms[i] = name->resolver->loop->now_ms + name->resolver->options.retiring_ms;
+}
+
+static void on_retire(struct timer *timer)
+{
+    struct name *name = LIST_ENTRY(timer, struct name, retire);
+    if (trim_retiring(name) && name->is_watched)
+        note_change(name->resolver);
+    arm_retire(name);
+}
+
+// Takes *addresses (sorted).
+static void set_addresses(struct name *name, struct address **addresses, uint32_t n)
+{
+    struct address *fresh = *addresses, *old = name->addresses;
+    uint32_t n_old = name->n_addresses;
+    *addresses = NULL;
+    bool is_same = n == n_old;
+    for (uint32_t i = 0; i < n && is_same; i++)
+        is_same = address_equal(&fresh[i], &old[i]);
+    if (is_same) {
+        free(fresh);
+        return;
+    }
+    name->addresses = fresh;
+    name->n_addresses = n;
+    trim_retiring(name);
+    for (uint32_t i = 0; name->is_watched && i < n_old; i++) {
+        if (!contains(fresh, n, &old[i]))
+            add_retiring(name, &old[i]);
+    }
+    arm_retire(name);
+    free(old);
+    if (name->is_watched)
+        note_change(name->resolver);
+}
+
+static void set_first(struct name *name, const struct address *first)
+{
+    if (address_equal(&name->first, first))
+        return;
+    name->first = *first;
+    if (name->is_watched && name->is_by_first)
+        note_change(name->resolver);
+}
+
+// ---- answers ----
+
+static int64_t bound_ttl(const struct resolver *resolver, int64_t ttl_ms)
+{
+    if (ttl_ms < resolver->options.ttl_min_ms)
+        return resolver->options.ttl_min_ms;
+    return ttl_ms < resolver->options.ttl_max_ms ? ttl_ms : resolver->options.ttl_max_ms;
+}
+
+// Of a family that has not answered, or badly, the old addresses stay.
+static void take_good_answer(struct name *name, const struct lookup_answer *answer)
+{
+    static const uint8_t families[] = {AF_INET, AF_INET6};
+    struct resolver *resolver = name->resolver;
+    int64_t ttl_ms = resolver->options.ttl_max_ms;
+    uint32_t n = 0, room = name->n_addresses;
+    const struct address *first = NULL;
+    for (unsigned i = 0; i < 2; i++)
+        room += answer->families[i].n;
     struct address *addresses = calloc(room, sizeof(*addresses));
     CHECK(addresses != NULL);
-    for (const struct ares_addrinfo_node *at = answer->nodes; at; at = at->ai_next) {
-        if (!address_from_sockaddr(at->ai_addr, &addresses[n]))
-            continue;
-        addresses[n++].port = 0;
-        if ((int64_t)at->ai_ttl * 1000 < ttl_ms)
-            ttl_ms = (int64_t)at->ai_ttl * 1000;
+    for (unsigned i = 0; i < 2; i++) {
+        const struct family_answer *family = &answer->families[i];
+        for (uint32_t k = 0; k < family->n; k++)
+            addresses[n++] = family->addresses[k];
+        if (family->n > 0 && family->ttl_ms < ttl_ms)
+            ttl_ms = family->ttl_ms;
+        if (family->n > 0 && !first)
+            first = &family->addresses[0];
+        bool tells_nothing = family->status == FAMILY_PENDING || family->status == FAMILY_FAILED;
+        for (uint32_t k = 0; tells_nothing && k < name->n_addresses; k++) {
+            if (name->addresses[k].family == families[i])
+                addresses[n++] = name->addresses[k];
+        }
     }
-    if (n > 0 && !address_equal(&name->first, &addresses[0])) {
-        name->first = addresses[0];
-        name->resolver->is_changed |= name->is_by_first;
-    }
-    qsort(addresses, n, sizeof(*addresses), compare_addresses);
-    n = drop_repeats(addresses, n);
-
-    bool is_same = n == name->n_addresses;
-    for (uint32_t i = 0; i < n && is_same; i++)
-        is_same = address_equal(&addresses[i], &name->addresses[i]);
-    if (is_same) {
-        free(addresses);
-    } else {
-        free(name->addresses);
-        name->addresses = addresses;
-        name->n_addresses = n;
-        name->resolver->is_changed = true;
-    }
-    return ttl_ms > TTL_MIN_MS ? ttl_ms : TTL_MIN_MS;
+    n = sort_and_drop_repeats(addresses, n);
+    set_addresses(name, &addresses, n);
+    set_first(name, first);
+    if (answer->is_of_file)
+        ttl_ms = FILE_TTL_MS;
+    ttl_ms = bound_ttl(resolver, ttl_ms);
+    name->result = RESOLVED_FOUND;
+    name->good_ms = resolver->loop->now_ms;
+    name->valid_until_ms = name->good_ms + ttl_ms;
+    name->retry_ms = resolver->options.retry_min_ms;
+    name->n_failures = 0;
+    note_health(name, NULL);
 }
 
-static void free_name(struct name *name)
+static void note_bad_answer(struct resolver *resolver, const struct family_answer *worst)
 {
-    free(name->addresses);
-    free(name);
+    if (worst->status == FAMILY_NONE)
+        resolver->not_found++;
+    else if (worst->has_timed_out)
+        resolver->timeouts++;
+    else
+        resolver->failures++;
+    resolver->is_failing |= worst->status != FAMILY_NONE;
 }
 
-static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *answer)
+// What is known stays; of a name that requests alone ask for, within a bound.
+static void take_bad_answer(struct name *name, const struct lookup_answer *answer)
+{
+    struct resolver *resolver = name->resolver;
+    const struct family_answer *worst = &answer->families[0];
+    if (worst->status == FAMILY_NONE)
+        worst = &answer->families[1];
+    note_bad_answer(resolver, worst);
+    name->result = worst->status == FAMILY_NONE ? RESOLVED_UNKNOWN : RESOLVED_FAILED;
+    name->n_failures++;
+    int64_t wait_ms = name->retry_ms, max_ms = resolver->options.retry_max_ms;
+    name->retry_ms = wait_ms * 2 < max_ms ? wait_ms * 2 : max_ms;
+    name->valid_until_ms =
+        resolver->loop->now_ms + wait_ms + random_below(resolver, (uint32_t)wait_ms / 2);
+    if (!name->is_watched && name->n_addresses > 0 &&
+        resolver->loop->now_ms - name->good_ms > resolver->options.kept_ms) {
+        free(name->addresses);
+        name->addresses = NULL;
+        name->n_addresses = 0;
+    }
+    note_health(name, worst->failure);
+}
+
+// After an outage who failed in it need not wait for the end of a pause that has grown.
+static void note_recovery(struct resolver *resolver)
+{
+    struct loop *loop = resolver->loop;
+    struct str key;
+    void *value;
+    if (!resolver->is_failing)
+        return;
+    resolver->is_failing = false;
+    for (size_t i = 0; map_next(resolver->names, &i, &key, &value);) {
+        struct name *name = value;
+        if (name->result != RESOLVED_FAILED || !name->is_answered)
+            continue;
+        int64_t soon_ms = loop->now_ms + random_below(resolver, RECOVERY_SPREAD_MS);
+        if (soon_ms >= name->valid_until_ms)
+            continue;
+        name->valid_until_ms = soon_ms;
+        if (name->is_watched && !name->lookup)
+            timer_arm(&loop->wheel, &name->refresh, soon_ms);
+    }
+}
+
+static void note_use(struct name *name);
+
+static void arm_refresh(struct name *name)
+{
+    struct resolver *resolver = name->resolver;
+    int64_t wait_ms = name->valid_until_ms - resolver->loop->now_ms;
+    // Names that were asked for together do not stay together.
+    if (name->result == RESOLVED_FOUND && wait_ms > 0)
+        wait_ms += random_below(resolver, (uint32_t)wait_ms / 10);
+    timer_arm(&resolver->loop->wheel, &name->refresh, resolver->loop->now_ms + wait_ms);
+}
+
+static void on_answer(void *arg, const struct lookup_answer *answer)
 {
     struct name *name = arg;
     struct resolver *resolver = name->resolver;
-    name->is_asked = false;
-    if (name->is_forgotten) {
-        free_name(name);
-    } else if (!resolver->is_ending) {
-        int64_t wait_ms;
-        name->is_answered = true;
-        if (status == ARES_SUCCESS && answer && answer->nodes) {
-            wait_ms = take_answer(name, answer);
-            name->retry_ms = RETRY_MIN_MS;
-        } else { // what is known stays
-            wait_ms = name->retry_ms;
-            name->retry_ms = wait_ms * 2 < RETRY_MAX_MS ? wait_ms * 2 : RETRY_MAX_MS;
-        }
-        timer_arm(&resolver->loop->wheel, &name->refresh, resolver->loop->now_ms + wait_ms);
-    }
-    ares_freeaddrinfo(answer);
+    bool is_good = answer->families[0].n + answer->families[1].n > 0;
+    if (is_good)
+        take_good_answer(name, answer);
+    else
+        take_bad_answer(name, answer);
+    name->is_answered = true;
+    name->answered_ms = resolver->loop->now_ms;
+    if (is_good && !answer->is_of_file)
+        note_recovery(resolver);
+    if (answer->is_final && name->is_watched)
+        arm_refresh(name);
+    answer_askers(name);
+    note_use(name);
 }
 
-static void ask(struct name *name)
+static void look_up(struct name *name, bool is_urgent)
 {
-    static const struct ares_addrinfo_hints hints = {
-        .ai_family = AF_UNSPEC,
-        .ai_socktype = SOCK_STREAM, // one entry an address, not one a protocol
-        .ai_flags = ARES_AI_NOSORT,
-    };
-    name->is_asked = true;
-    ares_getaddrinfo(name->resolver->channel, name->text, NULL, &hints, on_answer, name);
-    update_timeout(name->resolver);
+    struct resolver *resolver = name->resolver;
+    if (name->lookup) {
+        if (is_urgent)
+            lookup_hurry(name->lookup);
+        return;
+    }
+    timer_disarm(&resolver->loop->wheel, &name->refresh);
+    resolver->lookups++;
+    lookup_begin(resolver->client, name->text, is_urgent, &name->lookup, on_answer, name);
 }
 
 static void on_refresh(struct timer *timer)
 {
-    struct name *name = LIST_ENTRY(timer, struct name, refresh);
-    struct resolver *resolver = name->resolver;
-    ask(name);
-    notify(resolver); // /etc/hosts answers at once
+    look_up(LIST_ENTRY(timer, struct name, refresh), false);
 }
 
-struct resolver *resolver_create(struct loop *loop, const char *servers,
-                                 void (*on_change)(void *arg), void *arg)
-{
-    struct resolver *resolver = calloc(1, sizeof(*resolver));
-    CHECK(resolver != NULL);
-    resolver->loop = loop;
-    resolver->on_change = on_change;
-    resolver->arg = arg;
-    list_init(&resolver->sockets);
-    timer_init(&resolver->timeout, on_timeout);
-    // A name with a dot is tried as it stands before any search domain (in a Pod ndots is 5).
-    struct ares_options options = {
-        .timeout = QUERY_TIMEOUT_MS,
-        .tries = QUERY_TRIES,
-        .ndots = 1,
-        .sock_state_cb = on_socket_state,
-        .sock_state_cb_data = resolver,
-    };
-    int mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_NDOTS | ARES_OPT_SOCK_STATE_CB;
-#ifdef ARES_OPT_QUERY_CACHE // from c-ares 1.31 on; the cache is ours, with its own bounds of TTLs
-    options.qcache_max_ttl = 0;
-    mask |= ARES_OPT_QUERY_CACHE;
-#endif
-    if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS)
-        goto fail;
-    if (ares_init_options(&resolver->channel, &options, mask) != ARES_SUCCESS)
-        goto fail_library;
-    if (servers && ares_set_servers_ports_csv(resolver->channel, servers) != ARES_SUCCESS)
-        goto fail_channel;
-    resolver->names = map_create();
-    return resolver;
+// ---- names ----
 
-fail_channel:
-    ares_destroy(resolver->channel);
-fail_library:
-    ares_library_cleanup();
-fail:
-    free(resolver);
-    return NULL;
-}
-
-void resolver_destroy(struct resolver *resolver)
+static struct name *add_name(struct resolver *resolver, struct str text,
+                             const struct address *literal)
 {
-    if (!resolver)
-        return;
-    resolver->is_ending = true;
-    ares_destroy(resolver->channel); // answers every query with ARES_EDESTRUCTION
-    ares_library_cleanup();
-    struct str key;
-    void *value;
-    for (size_t i = 0; map_next(resolver->names, &i, &key, &value);) {
-        struct name *name = value;
-        timer_disarm(&resolver->loop->wheel, &name->refresh);
-        free_name(name);
-    }
-    map_destroy(resolver->names);
-    timer_disarm(&resolver->loop->wheel, &resolver->timeout);
-    free(resolver);
-}
-
-static struct name *add_name(struct resolver *resolver, struct str text)
-{
-    struct name *name = calloc(1, sizeof(*name) + text.len + 1);
+    struct name *name = calloc(1, sizeof(*name) + text.len);
     CHECK(name != NULL);
     name->resolver = resolver;
-    name->retry_ms = RETRY_MIN_MS;
+    name->serial = ++resolver->next_serial;
+    name->retry_ms = resolver->options.retry_min_ms;
+    name->text = (struct str){memcpy(name + 1, text.ptr, text.len), text.len};
     timer_init(&name->refresh, on_refresh);
-    memcpy(name->text, text.ptr, text.len);
-    map_put(resolver->names, (struct str){name->text, text.len}, name);
-    struct address literal;
-    if (address_parse_ip(text, &literal)) {
-        name->addresses = calloc(1, sizeof(literal));
+    timer_init(&name->retire, on_retire);
+    list_init(&name->use);
+    list_init(&name->askers);
+    map_put(resolver->names, name->text, name);
+    if (literal) {
+        name->addresses = calloc(1, sizeof(*literal));
         CHECK(name->addresses != NULL);
-        name->addresses[0] = literal;
+        name->addresses[0] = name->first = *literal;
         name->n_addresses = 1;
-        name->first = literal;
-        name->is_answered = true;
-        return name; // and is never asked for
+        name->is_answered = name->is_literal = true;
     }
-    // An answer that comes at once (/etc/hosts) is for this very caller: no change to tell.
-    bool was_changed = resolver->is_changed;
-    ask(name);
-    resolver->is_changed = was_changed;
     return name;
 }
 
-void resolver_addresses(struct resolver *resolver, struct str name, bool by_first,
+static void forget(struct name *name)
+{
+    struct wheel *wheel = &name->resolver->loop->wheel;
+    CHECK(list_empty(&name->askers));
+    lookup_abandon(&name->lookup);
+    timer_disarm(wheel, &name->refresh);
+    timer_disarm(wheel, &name->retire);
+    if (!list_empty(&name->use)) {
+        list_remove(&name->use);
+        name->resolver->n_requested--;
+    }
+    map_remove(name->resolver->names, name->text);
+    free(name->addresses);
+    free(name->retiring);
+    free(name->retiring_until_ms);
+    free(name);
+}
+
+// In resolver->requested stand the names that may be forgotten for another one.
+static void note_use(struct name *name)
+{
+    struct resolver *resolver = name->resolver;
+    if (!list_empty(&name->use)) {
+        list_remove(&name->use);
+        resolver->n_requested--;
+    }
+    if (name->is_watched || !list_empty(&name->askers))
+        return;
+    list_push_front(&resolver->requested, &name->use);
+    resolver->n_requested++;
+}
+
+static void make_room(struct resolver *resolver)
+{
+    while (resolver->n_requested > 0 && resolver->n_requested >= resolver->options.requested_max)
+        forget(LIST_ENTRY(resolver->requested.prev, struct name, use));
+}
+
+// NULL: it cannot be a name.
+static struct name *find_or_add(struct resolver *resolver, struct str text)
+{
+    if (text.len > 0 && text.ptr[text.len - 1] == '.')
+        text.len--;
+    struct name *name = map_find(resolver->names, text);
+    if (name)
+        return name;
+    struct address literal;
+    bool is_literal = address_parse_ip(text, &literal);
+    if (!is_literal && !host_name_is_valid(text))
+        return NULL;
+    make_room(resolver);
+    return add_name(resolver, text, is_literal ? &literal : NULL);
+}
+
+static void watch(struct name *name)
+{
+    name->is_watched = true;
+    note_use(name);
+    if (name->is_literal || name->lookup)
+        return;
+    if (name->is_answered && name->valid_until_ms > name->resolver->loop->now_ms) {
+        arm_refresh(name);
+        return;
+    }
+    // An answer that comes at once (/etc/hosts) is for this very caller: no change to tell.
+    bool was_changed = name->resolver->is_changed;
+    look_up(name, false);
+    name->resolver->is_changed = was_changed;
+}
+
+void resolver_addresses(struct resolver *resolver, struct str text, bool by_first,
                         struct name_addresses *ret)
 {
     *ret = (struct name_addresses){0};
-    if (name.len == 0 || memchr(name.ptr, '\0', name.len))
+    struct name *name = find_or_add(resolver, text);
+    if (!name)
         return;
-    struct name *entry = map_find(resolver->names, name);
-    if (!entry)
-        entry = add_name(resolver, name);
-    entry->is_wanted = true;
-    entry->is_by_first |= by_first;
-    *ret = (struct name_addresses){.items = entry->addresses,
-                                   .n = entry->n_addresses,
-                                   .first = entry->first,
-                                   .is_pending = !entry->is_answered};
+    if (!name->is_watched)
+        watch(name);
+    name->is_wanted = true;
+    name->wants_first |= by_first;
+    name->is_by_first |= by_first;
+    *ret = (struct name_addresses){.items = name->addresses,
+                                   .n = name->n_addresses,
+                                   .retiring = name->retiring,
+                                   .n_retiring = name->n_retiring,
+                                   .first = name->first,
+                                   .is_pending = !name->is_literal && name->good_ms == 0};
+}
+
+static void unwatch(struct name *name)
+{
+    struct wheel *wheel = &name->resolver->loop->wheel;
+    name->is_watched = name->is_by_first = false;
+    timer_disarm(wheel, &name->refresh);
+    timer_disarm(wheel, &name->retire);
+    name->n_retiring = 0;
+    if (!name->is_requested)
+        forget(name);
+    else
+        note_use(name);
 }
 
 void resolver_sweep(struct resolver *resolver)
@@ -340,15 +543,197 @@ void resolver_sweep(struct resolver *resolver)
     void *value;
     for (size_t i = 0; map_next(resolver->names, &i, &key, &value);) {
         struct name *name = value;
-        if (name->is_wanted) {
-            name->is_wanted = false;
+        if (!name->is_watched)
+            continue;
+        if (!name->is_wanted) {
+            unwatch(name);
             continue;
         }
-        map_remove(resolver->names, key);
-        timer_disarm(&resolver->loop->wheel, &name->refresh);
-        if (name->is_asked)
-            name->is_forgotten = true;
-        else
-            free_name(name);
+        name->is_by_first = name->wants_first;
+        name->is_wanted = name->wants_first = false;
     }
+    make_room(resolver);
+}
+
+// ---- questions of requests ----
+
+static bool is_good_enough(const struct name *name)
+{
+    if (name->is_literal || (name->is_watched && name->n_addresses > 0))
+        return true; // what is watched is refreshed anyway
+    return name->is_answered && name->resolver->loop->now_ms < asked_valid_until_ms(name);
+}
+
+void resolver_ask(struct resolver *resolver, struct str text, resolver_answer_fn on_asked,
+                  void *arg)
+{
+    struct name *name = find_or_add(resolver, text);
+    if (!name) {
+        on_asked(arg, text, RESOLVED_UNKNOWN, NULL, 0, LITERAL_VALID_MS);
+        return;
+    }
+    name->is_requested = true;
+    if (is_good_enough(name)) {
+        struct asker now = {.on_answer = on_asked, .arg = arg};
+        note_use(name);
+        answer_asker(name, &now);
+        return;
+    }
+    if (resolver->n_askers >= ASKERS_MAX) {
+        note_use(name);
+        on_asked(arg, text, RESOLVED_FAILED, NULL, 0, resolver->options.retry_min_ms);
+        return;
+    }
+    struct asker *asker = calloc(1, sizeof *asker);
+    CHECK(asker != NULL);
+    *asker = (struct asker){.on_answer = on_asked, .arg = arg};
+    list_push_back(&name->askers, &asker->node);
+    resolver->n_askers++;
+    note_use(name);
+    look_up(name, true);
+}
+
+// ---- what there is to see ----
+
+void resolver_counts(const struct resolver *resolver, struct resolver_counts *ret)
+{
+    *ret = (struct resolver_counts){
+        .lookups = resolver->lookups,
+        .not_found = resolver->not_found,
+        .failures = resolver->failures,
+        .timeouts = resolver->timeouts,
+        .running = lookup_client_n_running(resolver->client),
+        .queued = lookup_client_n_queued(resolver->client),
+    };
+    struct str key;
+    void *value;
+    for (size_t i = 0; map_next(resolver->names, &i, &key, &value);) {
+        const struct name *name = value;
+        ret->watched += name->is_watched;
+        ret->requested += name->is_requested;
+        ret->unresolved += name->is_watched && name->n_addresses == 0;
+        ret->stale += name->n_addresses > 0 && name->failure != NULL;
+    }
+}
+
+static void describe_addresses(const struct name *name, const char *what,
+                               const struct address *addresses, uint32_t n, struct buf *out)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        char ip[ADDRESS_TEXT_MAX];
+        size_t len = address_format_ip(&addresses[i], ip);
+        buf_printf(out, "%.*s::%s::%.*s\n", STR_ARG(name->text), what, (int)len, ip);
+    }
+}
+
+static void describe(const struct name *name, struct buf *out)
+{
+    int64_t now_ms = name->resolver->loop->now_ms;
+    buf_printf(out, "%.*s::used_by::%s\n", STR_ARG(name->text),
+               !name->is_requested ? "config"
+               : name->is_watched  ? "config,requests"
+                                   : "requests");
+    describe_addresses(name, "address", name->addresses, name->n_addresses, out);
+    describe_addresses(name, "retiring", name->retiring, name->n_retiring, out);
+    if (name->is_literal)
+        return;
+    if (name->good_ms > 0)
+        buf_printf(out, "%.*s::age_ms::%lld\n", STR_ARG(name->text),
+                   (long long)(now_ms - name->good_ms));
+    if (name->is_answered)
+        buf_printf(out, "%.*s::valid_ms::%lld\n", STR_ARG(name->text),
+                   (long long)(name->valid_until_ms - now_ms));
+    else
+        buf_printf(out, "%.*s::pending::true\n", STR_ARG(name->text));
+    if (name->failure)
+        buf_printf(out, "%.*s::failures::%u\n%.*s::failure::%s\n", STR_ARG(name->text),
+                   name->n_failures, STR_ARG(name->text), name->failure);
+}
+
+bool resolver_describe(const struct resolver *resolver, uint64_t *cursor, size_t bytes,
+                       struct buf *out)
+{
+    size_t end = out->len + bytes;
+    struct str key;
+    void *value;
+    for (size_t i = 0; map_next(resolver->names, &i, &key, &value);) {
+        const struct name *name = value; // in order of their serial numbers
+        if (name->serial <= *cursor)
+            continue;
+        if (out->len >= end)
+            return true;
+        describe(name, out);
+        *cursor = name->serial;
+    }
+    return false;
+}
+
+// ---- beginning and end ----
+
+static uint32_t or_default(uint32_t value, uint32_t otherwise)
+{
+    return value > 0 ? value : otherwise;
+}
+
+static void complete_options(struct resolver_options *options)
+{
+    options->ttl_min_ms = or_default(options->ttl_min_ms, 1000);
+    options->ttl_max_ms = or_default(options->ttl_max_ms, 300000);
+    options->retry_min_ms = or_default(options->retry_min_ms, 1000);
+    options->retry_max_ms = or_default(options->retry_max_ms, 30000);
+    options->retiring_ms = or_default(options->retiring_ms, 3000);
+    options->deadline_ms = or_default(options->deadline_ms, 8000);
+    options->kept_ms = or_default(options->kept_ms, 3600000);
+    options->requested_max = or_default(options->requested_max, 4096);
+}
+
+struct resolver *resolver_create(struct loop *loop, const struct resolver_options *options)
+{
+    struct resolver *resolver = calloc(1, sizeof(*resolver));
+    CHECK(resolver != NULL);
+    resolver->loop = loop;
+    resolver->options = *options;
+    complete_options(&resolver->options);
+    const struct lookup_options lookup = {.servers = options->servers,
+                                          .resolv_conf = options->resolv_conf,
+                                          .mark = options->mark,
+                                          .deadline_ms = resolver->options.deadline_ms,
+                                          .grace_ms = GRACE_MS};
+    resolver->client = lookup_client_create(loop, &lookup);
+    if (!resolver->client) {
+        free(resolver);
+        return NULL;
+    }
+    CHECK(waker_open(&resolver->change, loop, on_change_wake) == 0);
+    CHECK(getrandom(&resolver->random, sizeof resolver->random, 0) ==
+          (ssize_t)sizeof resolver->random);
+    resolver->random |= 1; // 0 is a fixed point
+    list_init(&resolver->requested);
+    resolver->names = map_create();
+    return resolver;
+}
+
+static void drop_askers(struct name *name)
+{
+    while (!list_empty(&name->askers)) {
+        struct asker *asker = LIST_ENTRY(name->askers.next, struct asker, node);
+        list_remove(&asker->node);
+        free(asker);
+    }
+}
+
+void resolver_destroy(struct resolver *resolver)
+{
+    if (!resolver)
+        return;
+    lookup_client_destroy(resolver->client); // first: the end of a lookup may begin another one
+    struct str key;
+    void *value;
+    for (size_t i = 0; map_next(resolver->names, &i, &key, &value);) {
+        drop_askers(value);
+        forget(value);
+    }
+    map_destroy(resolver->names);
+    waker_close(&resolver->change, resolver->loop);
+    free(resolver);
 }

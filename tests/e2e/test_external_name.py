@@ -120,13 +120,16 @@ def test_an_unknown_name_is_answered_503_until_it_exists(gateway, name_server, p
         becomes("one", client)
         answer = client.request("GET", "/nowhere", host=HOST)
         assert (answer.status, answer.text) == (
-            503, "no healthy upstream (no_healthy_upstream)\n"), answer
+            503, "DNS resolution failure (dns_resolution_failure{name_not_found})\n"), answer
         assert served.access_log.wait_for(r'"GET /nowhere HTTP/1.1" (.*?) "')[0].group(1) == (
-            "503 UH no_healthy_upstream -")
+            "503 DF dns_resolution_failure{name_not_found} -")
         assert who(client) == "one"
         names.change(backend=[ONE], nowhere=[TWO])
         becomes("two", client, "/nowhere")
-    assert not [x for x in served.log.lines if " error " in x or " warning " in x]
+    complaints = [x for x in served.log.lines if " error " in x or " warning " in x]
+    assert [x.split(" warning ")[1] for x in complaints] == [
+        f"dns: nowhere.{DOMAIN}: Domain name not found; it has no address yet"], complaints
+    assert f"dns: nowhere.{DOMAIN}: resolved again" in served.log.text()
     checked = run_command("check", "-f", served.folder)
     assert (checked.returncode, checked.stdout) == (0, ""), checked.stdout
 
@@ -176,6 +179,8 @@ def test_a_change_of_one_name_leaves_files_and_other_names_alone(gateway, name_s
         names.change(backend=[TWO], other=[ONE])
         becomes("two", client)
         assert who(client, "/other") == "one"
+        assert f"backend.{DOMAIN}::retiring::{ONE}\n" in served.admin("/names")
+        wait_until(lambda: "retiring" not in served.admin("/names"), "the old address is gone")
         generation = served.metric(GENERATION)
         names.wait_for_queries("backend", count=3)
         assert served.metric(GENERATION) == generation  # the same answer is no change
