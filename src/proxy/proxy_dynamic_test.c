@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Endpoints that no snapshot has: the address dialled, and those of names.
+#include "proxy/limits.h"
 #include "proxy/proxy_captured_test.h"
 #include <signal.h>
 
@@ -145,6 +146,34 @@ static void test_connections_to_the_address_dialled_are_pooled(void **state)
     hang_up(endpoint);
     wait_until_quiet(gate);
     assert_int_equal(counter(gate, PROXY_COUNTER_UPSTREAM_CONNECTS), 1);
+}
+
+static void test_workers_share_connections_to_the_address_dialled(void **state)
+{
+    struct gate *gate = *state;
+    enum { WORKERS = 8, CALLS = 12 };
+    gate->options.n_workers = WORKERS;
+    open_gate(gate);
+    dial_endpoint(gate);
+    struct peer *endpoint = NULL;
+    for (int i = 0; i < CALLS; i++) {
+        struct peer *client = connect_to_gate(gate);
+        say(client, get);
+        if (!endpoint)
+            endpoint = accept_from_gate(gate);
+        hear_head(endpoint);
+        say(endpoint, ok);
+        hear_whole_response(client, 200);
+        hang_up(client);
+        wait_for_counter(gate, PROXY_COUNTER_UPSTREAM_CONNECTIONS_PARKED, 1);
+        usleep(2 * SHARE_GAP_MS * 1000); // rarely
+    }
+    assert_int_equal(counter(gate, PROXY_COUNTER_UPSTREAM_CONNECTS), 1);
+    world.is_registry_only = true; // a parked connection is nobody's any more
+    publish(gate, &gate->endpoint_address);
+    hear_end(endpoint);
+    hang_up(endpoint);
+    wait_until_quiet(gate);
 }
 
 static void test_tcp_goes_to_the_address_dialled(void **state)
@@ -395,6 +424,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, set_up_dynamic, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(connections_to_the_address_dialled_are_pooled),
+        TEST(workers_share_connections_to_the_address_dialled),
         TEST(tcp_goes_to_the_address_dialled),
         TEST(where_nobody_listens_at_the_address_dialled),
         TEST(what_is_declared_nowhere_follows_the_policy_that_is_in_force),
