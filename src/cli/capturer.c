@@ -32,7 +32,7 @@ static void tell_beat(int result)
     if (result == 0)
         log_info("capture", "the rules of `sluicegate capture up` are in force: new connections "
                             "are captured");
-    else if (result == -ENOENT)
+    else if (result == -ENOENT || result == -EOPNOTSUPP) // the latter: no nftables at all
         log_info("capture", "no rules are set up that wait for a sign of life");
     else if (result == -EPERM)
         log_warning("capture",
@@ -112,7 +112,7 @@ void capturer_stop(struct capturer *capturer)
         timer_disarm(&capturer->loop->wheel, &capturer->beat);
         result = capture_pulse_stop(&capturer->pulse);
     }
-    if (result < 0 && result != -ENOENT)
+    if (result < 0 && result != -ENOENT && result != -EOPNOTSUPP)
         log_warning("capture",
                     "new connections are refused until the last sign of life is "
                     "forgotten: %s",
