@@ -25,6 +25,7 @@
     X(DOWNSTREAM_BYTES_RECEIVED, "sluicegate_downstream_received_bytes_total", "counter", "Bytes read from clients.") \
     X(DOWNSTREAM_BYTES_SENT, "sluicegate_downstream_sent_bytes_total", "counter", "Bytes written to clients.") \
     X(UPSTREAM_CONNECTS, "sluicegate_upstream_connections_total", "counter", "Connections opened to endpoints.") \
+    X(UPSTREAM_PRECONNECTS, "sluicegate_upstream_preconnects_total", "counter", "Connections among them that were opened before a request needed them.") \
     X(UPSTREAM_CONNECT_FAILURES, "sluicegate_upstream_connect_failures_total", "counter", "Connections to endpoints that could not be made.") \
     X(UPSTREAM_CONNECTIONS_ACTIVE, "sluicegate_upstream_connections_active", "gauge", "Connections to endpoints that are open, in use or idle.") \
     X(UPSTREAM_CONNECTIONS_IDLE, "sluicegate_upstream_connections_idle", "gauge", "Connections to endpoints that wait in a pool.") \

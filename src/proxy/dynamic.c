@@ -182,25 +182,9 @@ static void let_go(struct dynamic_slots *slots, uint32_t number)
     unlock(slots);
 }
 
-static const struct cluster *find_cluster(const struct snapshot *snapshot, struct str name)
-{
-    uint32_t low = 0, high = snapshot->n_clusters;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        int order = str_compare(snapshot->clusters[middle]->name, name);
-        if (order == 0)
-            return snapshot->clusters[middle];
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return NULL;
-}
-
 static bool is_served(const struct dynamic_slot *slot, const struct snapshot *snapshot)
 {
-    const struct cluster *cluster = find_cluster(snapshot, str_of(slot->cluster));
+    const struct cluster *cluster = snapshot_find_cluster(snapshot, str_of(slot->cluster));
     if (!cluster || cluster->discovery == CLUSTER_STATIC)
         return false;
     struct key key;

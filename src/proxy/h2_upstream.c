@@ -194,8 +194,10 @@ static struct str trailers(void *arg, void *told)
 static void on_goaway(void *arg, uint32_t code)
 {
     (void)code;
-    struct h2_session *session = arg;
-    session->up->is_retired = true;
+    struct upstream *up = ((struct h2_session *)arg)->up;
+    if (up->n_streams == 0 && !up->is_retired)
+        upstream_note_idle_close(up);
+    up->is_retired = true;
 }
 
 static const struct h2_events events = {
@@ -245,6 +247,8 @@ void h2_upstream_on_event(struct upstream *up)
     struct h2_session *session = up->h2;
     bool had_settings = h2_has_settings(session->h2);
     if (up->sock.failed || !h2_session_read(session)) {
+        if (up->n_streams == 0 && !up->is_retired)
+            upstream_note_idle_close(up);
         upstream_lost(up);
         return;
     }

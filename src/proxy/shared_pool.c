@@ -14,6 +14,7 @@ struct shared_page {
 struct shared_pool {
     int epoll_fd;
     _Atomic uint32_t n_parked;
+    struct warm_list *warm;
     atomic_bool is_kept; // the keeper is awake, or was told
     // The keeper's: events that were fetched and are still to be looked at.
     struct epoll_event troubled[TROUBLED_AT_ONCE];
@@ -27,6 +28,7 @@ struct shared_pool *shared_pool_create(void)
     CHECK(pool != NULL);
     pool->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     CHECK(pool->epoll_fd >= 0);
+    pool->warm = warm_list_create();
     return pool;
 }
 
@@ -36,6 +38,7 @@ static void free_page(struct shared_page *page)
         struct shared_slot *slot = &page->slots[i];
         CHECK(list_empty(&slot->parked));
         tls_session_free(slot->session);
+        warmth_fini(&slot->warmth);
         pthread_mutex_destroy(&slot->lock);
     }
     free(page);
@@ -45,6 +48,7 @@ void shared_pool_destroy(struct shared_pool *pool)
 {
     for (unsigned i = 0; i < SLOT_PAGES_MAX; i++)
         free_page(atomic_load_explicit(&pool->pages[i], memory_order_relaxed));
+    warm_list_destroy(pool->warm);
     close(pool->epoll_fd);
     free(pool);
 }
@@ -58,6 +62,7 @@ static struct shared_page *make_page(void)
     memset(page, 0, sizeof *page);
     for (unsigned i = 0; i < SLOTS_PER_PAGE; i++) {
         list_init(&page->slots[i].parked);
+        idle_limit_init(&page->slots[i].idle_limit);
         int error = pthread_mutex_init(&page->slots[i].lock, NULL);
         CHECK(error == 0);
     }
@@ -83,7 +88,7 @@ struct shared_slot *shared_pool_slot(struct shared_pool *pool, uint32_t number)
     return &page_of(pool, number)->slots[number % SLOTS_PER_PAGE];
 }
 
-static void lock(struct shared_slot *slot)
+void shared_pool_lock_slot(struct shared_slot *slot)
 {
     int error = pthread_mutex_lock(&slot->lock);
     CHECK(error == 0);
@@ -100,6 +105,8 @@ static void forget_facts(struct shared_slot *slot)
     tls_session_free(slot->session);
     slot->session = NULL;
     slot->n_open = 0;
+    warmth_fini(&slot->warmth); // the keeper finds that it is listed no more
+    idle_limit_init(&slot->idle_limit);
     atomic_store_explicit(&slot->idle_limit_ms, 0, memory_order_relaxed);
 }
 
@@ -107,7 +114,7 @@ static void forget_facts(struct shared_slot *slot)
 struct shared_slot *shared_pool_lock(struct shared_pool *pool, uint32_t number, uint64_t identity)
 {
     struct shared_slot *slot = shared_pool_slot(pool, number);
-    lock(slot);
+    shared_pool_lock_slot(slot);
     if (slot->identity < identity) {
         forget_facts(slot);
         slot->identity = identity;
@@ -137,7 +144,7 @@ bool shared_pool_park(struct shared_pool *pool, struct upstream **up)
     struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP,
                                 .data.u64 = (uint64_t)parked->slot_number << 32 | (uint32_t)fd};
     CHECK(!parked->worker && !parked->slot && parked->n_streams == 0 && list_empty(&parked->node));
-    lock(slot);
+    shared_pool_lock_slot(slot);
     bool ok = epoll_ctl(pool->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
     if (ok) {
         list_push_front(&slot->parked, &parked->node);
@@ -176,18 +183,49 @@ static bool fits(const struct upstream *up, uint64_t identity, uint8_t protocol,
            (!up->host || str_is(host, up->host));
 }
 
+// What is not parked is in use, or was a moment ago.
+static void note_busy(struct shared_slot *slot, int64_t now_ms)
+{
+    uint32_t n_parked = atomic_load_explicit(&slot->n_parked, memory_order_relaxed);
+    warmth_note_use(&slot->warmth, slot->n_open > n_parked ? slot->n_open - n_parked : 0, now_ms);
+}
+
+void shared_pool_note_open(struct shared_pool *pool, const struct upstream *up, int64_t now_ms)
+{
+    struct shared_slot *slot = shared_pool_lock(pool, up->slot_number, up->identity);
+    if (!slot)
+        return;
+    slot->n_open++;
+    atomic_store_explicit(&slot->idle_limit_ms, idle_limit_get(&slot->idle_limit, now_ms),
+                          memory_order_relaxed); // it may be forgotten by now
+    if (!up->is_preconnected)
+        note_busy(slot, now_ms);
+    shared_pool_unlock(slot);
+}
+
+void shared_pool_note_close(struct shared_pool *pool, const struct upstream *up)
+{
+    struct shared_slot *slot = shared_pool_lock(pool, up->slot_number, up->identity);
+    if (!slot)
+        return;
+    if (slot->n_open > 0)
+        slot->n_open--;
+    shared_pool_unlock(slot);
+}
+
 struct upstream *shared_pool_take(struct shared_pool *pool, uint32_t number, uint64_t identity,
-                                  uint8_t protocol, struct str host)
+                                  uint8_t protocol, struct str host, int64_t now_ms)
 {
     struct shared_slot *slot = shared_pool_slot(pool, number);
     struct upstream *found = NULL;
     if (!has_parked(slot))
         return NULL;
-    lock(slot);
+    shared_pool_lock_slot(slot);
     for (struct list *node = slot->parked.next; node != &slot->parked; node = node->next) {
         struct upstream *up = LIST_ENTRY(node, struct upstream, node);
         if (fits(up, identity, protocol, host)) {
             found = unpark(pool, slot, up);
+            note_busy(slot, now_ms);
             break;
         }
     }
@@ -199,7 +237,7 @@ static struct upstream *take_fd(struct shared_pool *pool, uint32_t number, int f
 {
     struct shared_slot *slot = shared_pool_slot(pool, number);
     struct upstream *found = NULL;
-    lock(slot);
+    shared_pool_lock_slot(slot);
     for (struct list *node = slot->parked.next; node != &slot->parked; node = node->next) {
         struct upstream *up = LIST_ENTRY(node, struct upstream, node);
         if (up->sock.watch.fd == fd) {
@@ -234,7 +272,7 @@ static struct upstream *take_first_wanted(struct shared_pool *pool, struct share
                                           const void *arg)
 {
     struct upstream *found = NULL;
-    lock(slot);
+    shared_pool_lock_slot(slot);
     for (struct list *node = slot->parked.next; node != &slot->parked; node = node->next) {
         struct upstream *up = LIST_ENTRY(node, struct upstream, node);
         if (is_wanted(up, arg)) {
@@ -272,7 +310,7 @@ struct upstream *shared_pool_take_surplus(struct shared_pool *pool, uint32_t num
     struct shared_slot *slot = shared_pool_slot(pool, number);
     struct upstream *found = NULL;
     unsigned n = 0;
-    lock(slot);
+    shared_pool_lock_slot(slot);
     for (struct list *node = slot->parked.next; node != &slot->parked; node = node->next) {
         struct upstream *up = LIST_ENTRY(node, struct upstream, node);
         if (up->host && ++n > UPSTREAM_HOSTS_MAX) {
@@ -289,13 +327,23 @@ bool shared_pool_wants_keeper(struct shared_pool *pool)
     return !atomic_load(&pool->is_kept) && !atomic_exchange(&pool->is_kept, true);
 }
 
+static bool has_work(const struct shared_pool *pool)
+{
+    return shared_pool_count(pool) > 0 || warm_list_count(pool->warm) > 0;
+}
+
 bool shared_pool_lets_keeper_rest(struct shared_pool *pool)
 {
-    if (shared_pool_count(pool) > 0)
+    if (has_work(pool))
         return false;
     atomic_store(&pool->is_kept, false);
     // Who parked one just before saw it awake.
-    return shared_pool_count(pool) == 0 || atomic_exchange(&pool->is_kept, true);
+    return !has_work(pool) || atomic_exchange(&pool->is_kept, true);
+}
+
+struct warm_list *shared_pool_warm_list(struct shared_pool *pool)
+{
+    return pool->warm;
 }
 
 int shared_pool_fd(const struct shared_pool *pool)
@@ -328,4 +376,29 @@ void shared_pool_keep_session(struct shared_pool *pool, uint32_t number, uint64_
     }
     *session = NULL;
     tls_session_free(old);
+}
+
+// ---- idle limits ----
+
+void shared_pool_note_idle(struct shared_pool *pool, const struct upstream *up, enum idle_news news,
+                           uint32_t ms, int64_t now_ms)
+{
+    struct shared_slot *slot = shared_pool_lock(pool, up->slot_number, up->identity);
+    if (!slot)
+        return;
+    struct idle_limit *limit = &slot->idle_limit;
+    switch (news) {
+    case IDLE_TOLD:
+        idle_limit_note_told(limit, ms, now_ms);
+        break;
+    case IDLE_CLOSED:
+        idle_limit_note_close(limit, ms, now_ms);
+        break;
+    case IDLE_SURVIVED:
+        idle_limit_note_survival(limit, ms, now_ms);
+        break;
+    }
+    atomic_store_explicit(&slot->idle_limit_ms, idle_limit_get(limit, now_ms),
+                          memory_order_relaxed);
+    shared_pool_unlock(slot);
 }

@@ -22,6 +22,8 @@
 //   and when it begins to drain; from then on it parks nothing. So the last worker leaves nothing
 //   behind, and none needs to know how far the others are.
 #pragma once
+#include "proxy/idle_limit.h"
+#include "proxy/warm.h"
 #include "proxy/worker.h"
 #include <pthread.h>
 
@@ -35,6 +37,8 @@ struct shared_slot {
     struct list parked;          // newest first; also of identities before this one
     struct tls_session *session; // of the last handshake; owned
     uint32_t n_open;             // connections of all workers, parked ones too
+    struct idle_limit idle_limit;
+    struct warmth warmth;
 };
 
 struct shared_pool;
@@ -43,7 +47,9 @@ void shared_pool_destroy(struct shared_pool *pool); // nothing is parked
 struct shared_slot *shared_pool_slot(struct shared_pool *pool, uint32_t number); // made if need be
 // The slot, locked, with the facts of `identity`; NULL (and not locked): it is another's already.
 struct shared_slot *shared_pool_lock(struct shared_pool *pool, uint32_t number, uint64_t identity);
+void shared_pool_lock_slot(struct shared_slot *slot); // whosever it is
 void shared_pool_unlock(struct shared_slot *slot);
+struct warm_list *shared_pool_warm_list(struct shared_pool *pool);
 
 // Takes `*up`, which nothing of its worker points to any more. false: it
 // cannot be watched, and is still the caller's.
@@ -51,7 +57,10 @@ bool shared_pool_park(struct shared_pool *pool, struct upstream **up);
 // The newest one of that endpoint for a request of that protocol and host; NULL: none. The caller
 // is its owner then, as of all that these return.
 struct upstream *shared_pool_take(struct shared_pool *pool, uint32_t number, uint64_t identity,
-                                  uint8_t protocol, struct str host);
+                                  uint8_t protocol, struct str host, int64_t now_ms);
+// A connection was opened, or is about to be closed.
+void shared_pool_note_open(struct shared_pool *pool, const struct upstream *up, int64_t now_ms);
+void shared_pool_note_close(struct shared_pool *pool, const struct upstream *up);
 // That something has happened to. *ret_events: as epoll tells.
 struct upstream *shared_pool_take_troubled(struct shared_pool *pool, uint32_t *ret_events);
 // One that is wanted, from slot *cursor on. NULL: no more; *cursor begins with 0.
@@ -71,3 +80,8 @@ struct tls_session *shared_pool_session(struct shared_pool *pool, uint32_t numbe
                                         uint64_t identity);
 void shared_pool_keep_session(struct shared_pool *pool, uint32_t number, uint64_t identity,
                               struct tls_session **session); // takes
+
+// How long the endpoint keeps idle connections: see idle_limit.h.
+enum idle_news { IDLE_TOLD, IDLE_CLOSED, IDLE_SURVIVED };
+void shared_pool_note_idle(struct shared_pool *pool, const struct upstream *up, enum idle_news news,
+                           uint32_t ms, int64_t now_ms);

@@ -133,7 +133,8 @@ enum step_result stream_step_connect(struct stream *stream)
     stream->upstream_id = up->id;
     stream->upstream_ids[stream->n_upstream_ids++ % TRIES_MAX] = up->id;
     stream->upstream_remote = up->remote;
-    stream->try_was_reused = up->state != UP_CONNECTING && up->n_requests > 0;
+    stream->try_was_reused =
+        up->state != UP_CONNECTING && (up->n_requests > 0 || up->is_preconnected);
     stream->connect_begin_ns = up->connect_begin_ns;
     stream->connect_end_ns = up->connect_end_ns;
     if (up->state == UP_CONNECTING)

@@ -69,6 +69,9 @@ static void choose_response_framing(struct stream *stream)
         stream->keep_down = false; // the end of the body is the end of the connection
     if (!stream->request_received)
         stream->keep_down = false; // the rest of the request may never come
+    const struct header *keep_alive = header_get(&res->headers, HEADER_KEEP_ALIVE);
+    if (keep_alive)
+        upstream_note_keep_alive(stream->up, keep_alive->value);
     stream->res_unread = res->body == BODY_LENGTH ? res->content_length : 0;
     if (res->body == BODY_CHUNKED)
         h1_chunked_init(&stream->res_chunked);

@@ -7,6 +7,7 @@
 #include "proxy/upstream.h"
 #include "http/uri.h"
 #include "proxy/dynamic.h"
+#include "proxy/shared_pool.h"
 #include <stdlib.h>
 
 void upstream_close(struct upstream *up)
@@ -17,6 +18,7 @@ void upstream_close(struct upstream *up)
     if (up->state == UP_IDLE || up->is_shared)
         upstream_unlist(up);
     upstream_keep_session(up);
+    shared_pool_note_close(worker->pool, up);
     h2_session_destroy(up->h2);
     if (!upstream_is_stale(up))
         COUNT(up->slot->counters[ENDPOINT_COUNTER_CONNECTIONS_ACTIVE], -1);
@@ -147,6 +149,28 @@ void upstream_share(struct upstream *up)
 
 // ---- events ----
 
+// Nobody waits for it.
+static void finish_preconnect(struct upstream *up)
+{
+    int error = upstream_finish_connect(up);
+    if (error == EAGAIN)
+        return;
+    if (error)
+        upstream_close(up);
+    else if (up->state == UP_BUSY)
+        upstream_begin_idle(up);
+}
+
+static void go_on_connecting(struct upstream *up)
+{
+    if (up->is_shared)
+        finish_shared_connect(up);
+    else if (up->stream)
+        stream_on_upstream(up->stream);
+    else
+        finish_preconnect(up);
+}
+
 void upstream_on_event(struct watch *watch, uint32_t events)
 {
     struct upstream *up = LIST_ENTRY(watch, struct upstream, sock.watch);
@@ -159,11 +183,8 @@ void upstream_on_event(struct watch *watch, uint32_t events)
         h2_upstream_on_event(up);
         return;
     case UP_CONNECTING:
-        if (up->is_shared) {
-            finish_shared_connect(up);
-            return;
-        }
-        break;
+        go_on_connecting(up);
+        return;
     case UP_BUSY:
         break;
     }
@@ -181,10 +202,7 @@ void upstream_on_timer(struct timer *timer)
         return;
     case UP_CONNECTING:
         up->has_timed_out = true;
-        if (up->is_shared)
-            finish_shared_connect(up);
-        else
-            stream_on_upstream(up->stream);
+        go_on_connecting(up);
         return;
     case UP_BUSY:
         return;
@@ -267,6 +285,47 @@ static struct str tls_host_of(struct stream *stream)
     return stream->is_tcp ? str_of(stream->down->sni) : stream_forwarded_host(stream);
 }
 
+static struct upstream *open_for(struct stream *stream, struct endpoint_slot *slot,
+                                 uint64_t identity, const struct endpoint *endpoint,
+                                 uint8_t protocol, int *reterr_errno)
+{
+    const struct connecting what = {.slot = slot,
+                                    .identity = identity,
+                                    .cluster = stream->cluster,
+                                    .address = &endpoint->address,
+                                    .protocol = protocol,
+                                    .host = stream->tls_host};
+    struct upstream *up = upstream_open(stream->worker, &what, reterr_errno);
+    if (!up)
+        return NULL;
+    if (stream->cluster->proxy_protocol)
+        upstream_add_proxy_header(up, stream);
+    if (up->is_shared)
+        upstream_attach(up, stream);
+    else
+        up->stream = stream;
+    return up;
+}
+
+// Once in a while is enough: what counts is when the last request was, and how many at once.
+static void note_demand(struct stream *stream, struct endpoint_slot *slot, uint64_t identity,
+                        uint8_t protocol)
+{
+    struct worker *worker = stream->worker;
+    if (worker->loop.now_ms - slot->demand_ms < DEMAND_MS || stream->is_tcp ||
+        stream->cluster->proxy_protocol)
+        return;
+    slot->demand_ms = worker->loop.now_ms;
+    const struct demand demand = {.number = slot->number,
+                                  .identity = identity,
+                                  .cluster = stream->cluster->name,
+                                  .host = stream->tls_host,
+                                  .protocol = protocol};
+    warm_note_demand(worker->pool, &demand, worker->loop.now_ms);
+    if (shared_pool_wants_keeper(worker->pool))
+        proxy_wake_keeper(worker->proxy);
+}
+
 struct upstream *upstream_acquire(struct stream *stream, const struct endpoint *endpoint,
                                   int *reterr_errno)
 {
@@ -277,8 +336,10 @@ struct upstream *upstream_acquire(struct stream *stream, const struct endpoint *
     if (cluster->tls && tls_context_goes_by_host(cluster->tls) && stream->tls_host.len == 0)
         stream->tls_host = tls_host_of(stream);
     upstream_note_use(stream->worker, slot);
+    if (cluster->is_external)
+        note_demand(stream, slot, identity, protocol);
     struct upstream *up = take_pooled(stream, slot, identity, protocol);
     if (up)
         return up;
-    return upstream_open(stream, slot, identity, endpoint, protocol, reterr_errno);
+    return open_for(stream, slot, identity, endpoint, protocol, reterr_errno);
 }

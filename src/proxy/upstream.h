@@ -19,15 +19,26 @@ void upstream_claim_slot(struct worker *worker, struct endpoint_slot *slot, uint
 struct upstream *upstream_take_parked(struct stream *stream, struct endpoint_slot *slot,
                                       uint64_t identity, uint8_t protocol);
 bool upstream_take_over(struct worker *worker, struct upstream *up); // of the pool; false: closed
-void upstream_begin_idle(struct upstream *up); // its request, or last stream, is over
+void upstream_begin_idle(struct upstream *up);    // its request, or last stream, is over
+void upstream_note_survival(struct upstream *up); // it waited long, and is still good
 void upstream_on_idle_timer(struct upstream *up);
 void upstream_on_idle_event(struct upstream *up);
 
 // upstream_connect.c
-// A new connection that is connecting, for `stream`. NULL: *reterr_errno.
-struct upstream *upstream_open(struct stream *stream, struct endpoint_slot *slot, uint64_t identity,
-                               const struct endpoint *endpoint, uint8_t protocol,
+struct connecting {
+    struct endpoint_slot *slot;
+    uint64_t identity;
+    const struct cluster *cluster;
+    const struct address *address;
+    uint8_t protocol;
+    struct str host; // that the certificate is for, where it goes by the request
+    bool is_preconnected;
+};
+// A new connection that is connecting; nobody waits for it yet. NULL: *reterr_errno.
+struct upstream *upstream_open(struct worker *worker, const struct connecting *what,
                                int *reterr_errno);
+// In front of all that is sent on it, once it is connected.
+void upstream_add_proxy_header(struct upstream *up, const struct stream *stream);
 
 // What every request passes through.
 
@@ -86,6 +97,8 @@ static inline void upstream_note_reuse(struct upstream *up)
     timer_arm(&worker->loop.wheel, &up->timer, INT64_MAX / 2);
     if (up->n_requests > 0)
         WORKER_COUNT(worker, UPSTREAM_REUSES, 1);
+    if (worker->loop.now_ms - up->idle_since_ms > IDLE_LIMIT_FLOOR_MS)
+        upstream_note_survival(up);
 }
 
 // Where the certificate is looked at for the request's own host, a connection is for that host.

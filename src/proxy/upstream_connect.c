@@ -88,22 +88,22 @@ static int64_t end_of_age(struct worker *worker, const struct cluster *cluster)
     return worker->loop.now_ms + max_ms - (int64_t)(worker_random(worker) % (max_ms / 10 + 1));
 }
 
-static struct upstream *create(struct stream *stream, struct endpoint_slot *slot, uint64_t identity,
-                               const struct endpoint *endpoint, uint8_t protocol, int fd)
+static struct upstream *create(struct worker *worker, const struct connecting *what, int fd)
 {
-    struct worker *worker = stream->worker;
-    const struct cluster *cluster = stream->cluster;
+    const struct cluster *cluster = what->cluster;
+    struct endpoint_slot *slot = what->slot;
     struct upstream *up = pool_take(&worker->upstreams);
     *up = (struct upstream){.worker = worker,
                             .slot = slot,
                             .slot_number = slot->number,
-                            .identity = identity,
+                            .identity = what->identity,
                             .state = UP_CONNECTING,
-                            .protocol = protocol,
+                            .protocol = what->protocol,
+                            .is_preconnected = what->is_preconnected,
                             .connect_begin_ns = worker->loop.now_ns,
                             .id = worker->next_id++,
                             .told_idle_ms = UINT32_MAX,
-                            .remote = endpoint->address};
+                            .remote = *what->address};
     up->idle_timeout_ms = cluster->idle_timeout_ms
                               ? cluster->idle_timeout_ms
                               : proxy_get_options(worker->proxy)->upstream_idle_timeout_ms;
@@ -117,39 +117,40 @@ static struct upstream *create(struct stream *stream, struct endpoint_slot *slot
     list_init(&up->streams);
     COUNT(slot->counters[ENDPOINT_COUNTER_CONNECTIONS_ACTIVE], 1);
     WORKER_COUNT(worker, UPSTREAM_CONNECTIONS_ACTIVE, 1);
+    shared_pool_note_open(worker->pool, up, worker->loop.now_ms);
     if (cluster->tls) {
         up->tls = tls_context_ref(cluster->tls);
         if (tls_context_goes_by_host(cluster->tls)) {
-            struct str host = stream->tls_host;
-            up->host = strndup(host.ptr ? host.ptr : "", host.len);
+            up->host = strndup(what->host.ptr ? what->host.ptr : "", what->host.len);
             CHECK(up->host != NULL);
         }
-    }
-    if (cluster->proxy_protocol) {
-        const struct downstream *down = stream->down;
-        char header[PROXY_WRITE_BYTES_MAX];
-        size_t len =
-            proxy_header_write(cluster->proxy_protocol, &down->remote, &down->local, header);
-        up->tx = malloc(len);
-        CHECK(up->tx != NULL);
-        memcpy(up->tx, header, len);
-        up->tx_end = (uint32_t)len;
     }
     return up;
 }
 
-struct upstream *upstream_open(struct stream *stream, struct endpoint_slot *slot, uint64_t identity,
-                               const struct endpoint *endpoint, uint8_t protocol, int *reterr_errno)
+void upstream_add_proxy_header(struct upstream *up, const struct stream *stream)
 {
-    struct worker *worker = stream->worker;
-    const struct cluster *cluster = stream->cluster;
-    note_connect(worker, slot);
-    int fd = open_socket(worker, cluster, &endpoint->address, reterr_errno);
+    const struct downstream *down = stream->down;
+    char header[PROXY_WRITE_BYTES_MAX];
+    size_t len =
+        proxy_header_write(stream->cluster->proxy_protocol, &down->remote, &down->local, header);
+    up->tx = malloc(len);
+    CHECK(up->tx != NULL);
+    memcpy(up->tx, header, len);
+    up->tx_end = (uint32_t)len;
+}
+
+struct upstream *upstream_open(struct worker *worker, const struct connecting *what,
+                               int *reterr_errno)
+{
+    const struct cluster *cluster = what->cluster;
+    note_connect(worker, what->slot);
+    int fd = open_socket(worker, cluster, what->address, reterr_errno);
     if (fd < 0) {
-        upstream_note_connect_failure(worker, slot);
+        upstream_note_connect_failure(worker, what->slot);
         return NULL;
     }
-    struct upstream *up = create(stream, slot, identity, endpoint, protocol, fd);
+    struct upstream *up = create(worker, what, fd);
     int error = loop_add(&worker->loop, &up->sock.watch, SOCK_EVENTS);
     if (error < 0) {
         *reterr_errno = -error;
@@ -160,12 +161,8 @@ struct upstream *upstream_open(struct stream *stream, struct endpoint_slot *slot
                               ? cluster->connect_timeout_ms
                               : proxy_get_options(worker->proxy)->connect_timeout_ms;
     timer_arm(&worker->loop.wheel, &up->timer, worker->loop.now_ms + timeout_ms);
-    if (protocol == CLUSTER_HTTP2) {
+    if (what->protocol == CLUSTER_HTTP2)
         upstream_share(up);
-        upstream_attach(up, stream);
-    } else {
-        up->stream = stream;
-    }
     return up;
 }
 
@@ -266,6 +263,9 @@ int upstream_finish_connect(struct upstream *up)
         return error;
     if (!error && up->protocol == CLUSTER_HTTP2 && !speaks_h2(up))
         error = EPROTONOSUPPORT;
+    if (up->is_preconnected)
+        warm_note_outcome(up->worker->pool, up->slot_number, up->identity, error == 0,
+                          up->worker->loop.now_ms);
     if (error) {
         upstream_note_connect_failure(up->worker, up->slot);
         return error;
@@ -280,7 +280,8 @@ int upstream_finish_connect(struct upstream *up)
         struct stream *stream = up->stream;
         up->stream = NULL;
         upstream_share(up);
-        upstream_attach(up, stream);
+        if (stream)
+            upstream_attach(up, stream);
     }
     h2_begin_upstream(up);
     if (up->n_streams == 0) // all who waited have left

@@ -15,6 +15,7 @@ static void look_at(struct upstream *up, uint32_t events)
         h2_session_mark(up->h2); // upstream_rest() follows when all is sent
         h2_upstream_on_event(up);
     } else if (upstream_is_troubled(up)) {
+        upstream_note_idle_close(up);
         upstream_close(up);
     } else {
         upstream_rest(up);
@@ -47,6 +48,7 @@ static void on_tick(struct timer *timer)
     while ((up = shared_pool_take_if(worker->pool, &cursor, is_over, &worker->loop.now_ms)))
         if (upstream_take_over(worker, up))
             upstream_close(up);
+    upstream_warm_all(worker);
     if (!shared_pool_lets_keeper_rest(worker->pool))
         timer_arm(&worker->loop.wheel, &worker->keep_timer, worker->loop.now_ms + KEEP_TICK_MS);
 }

@@ -52,7 +52,7 @@ void upstream_claim_slot(struct worker *worker, struct endpoint_slot *slot, uint
     for (unsigned i = 0; i < ENDPOINT_COUNTER_COUNT; i++)
         __atomic_store_n(&slot->counters[i], 0, __ATOMIC_RELAXED);
     slot->active = slot->streams_max = 0;
-    slot->last_use_ms = 0;
+    slot->last_use_ms = slot->demand_ms = 0;
     slot->common = shared_pool_slot(worker->pool, slot->number);
     __atomic_store_n(&slot->identity, identity, __ATOMIC_RELAXED);
 }
@@ -249,10 +249,42 @@ bool upstream_is_troubled(struct upstream *up)
     return up->sock.failed || !upstream_is_quiet(up);
 }
 
+// One that carried no request yet is under another of its limits.
+void upstream_note_idle_close(struct upstream *up)
+{
+    int64_t waited_ms = up->worker->loop.now_ms - up->idle_since_ms;
+    if (up->n_requests > 0 && waited_ms < UINT32_MAX)
+        shared_pool_note_idle(up->worker->pool, up, IDLE_CLOSED, (uint32_t)waited_ms,
+                              up->worker->loop.now_ms);
+}
+
+void upstream_note_survival(struct upstream *up)
+{
+    int64_t waited_ms = up->worker->loop.now_ms - up->idle_since_ms;
+    if (up->n_requests > 0 && waited_ms < UINT32_MAX)
+        shared_pool_note_idle(up->worker->pool, up, IDLE_SURVIVED, (uint32_t)waited_ms,
+                              up->worker->loop.now_ms);
+}
+
+void upstream_note_keep_alive(struct upstream *up, struct str value)
+{
+    uint32_t ms, requests;
+    idle_limit_parse(value, &ms, &requests);
+    if (ms != UINT32_MAX && ms != up->told_idle_ms) {
+        up->told_idle_ms = ms;
+        shared_pool_note_idle(up->worker->pool, up, IDLE_TOLD, ms, up->worker->loop.now_ms);
+    }
+    uint64_t requests_max = (uint64_t)up->n_requests + requests;
+    if (requests != UINT32_MAX && (!up->requests_max || requests_max < up->requests_max))
+        up->requests_max = (uint32_t)requests_max;
+}
+
 void upstream_on_idle_event(struct upstream *up)
 {
-    if (upstream_is_troubled(up))
-        upstream_close(up);
+    if (!upstream_is_troubled(up))
+        return;
+    upstream_note_idle_close(up);
+    upstream_close(up);
 }
 
 // ---- taking ----
@@ -273,6 +305,8 @@ static bool is_still_good(struct upstream *up)
     if (up->worker->loop.now_ms < up->idle_end_ms &&
         (up->state == UP_SHARED ? has_good_news(up) : !upstream_is_troubled(up)))
         return true;
+    if (up->state != UP_SHARED && up->sock.peer_closed)
+        upstream_note_idle_close(up);
     upstream_close(up);
     return false;
 }
@@ -282,8 +316,8 @@ struct upstream *upstream_take_parked(struct stream *stream, struct endpoint_slo
 {
     struct worker *worker = stream->worker;
     struct upstream *up;
-    while (
-        (up = shared_pool_take(worker->pool, slot->number, identity, protocol, stream->tls_host))) {
+    while ((up = shared_pool_take(worker->pool, slot->number, identity, protocol, stream->tls_host,
+                                  worker->loop.now_ms))) {
         if (!upstream_take_over(worker, up) || !is_still_good(up))
             continue;
         WORKER_COUNT(worker, UPSTREAM_SHARED_TAKES, 1);

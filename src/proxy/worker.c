@@ -207,6 +207,8 @@ static void adopt(struct worker *worker, struct snapshot *snapshot)
     worker->hold = hold;
     adopt_listeners(worker, snapshot);
     upstream_close_stale(worker, snapshot);
+    if (worker->index == 0 && !worker->is_draining)
+        upstream_warm_changed(worker);
     dynamic_forget_stale(worker, snapshot);
     if (old) {
         old->is_current = false;

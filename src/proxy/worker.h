@@ -96,6 +96,7 @@ struct endpoint_slot {
     struct list shared;         // HTTP/2 connections, also such that are still connecting
     struct shared_slot *common; // what all workers have of it; NULL before its first use
     int64_t last_use_ms;        // when a connection was wanted
+    int64_t demand_ms;          // when the pool of all was last told
     bool is_rarely_used;        // it had been a while then
     uint32_t number;            // its own slot number
     uint32_t n_idle, active;
@@ -192,10 +193,11 @@ struct upstream { // a connection to an endpoint
     struct tls_context *tls; // a reference; NULL: plain
     char *host;              // for SNI while connecting: owned
     enum upstream_state state;
-    bool is_shared;     // HTTP/2 for certain; ALPN may still make it so
-    bool is_retired;    // takes no new streams
-    bool has_timed_out; // while connecting
-    uint8_t protocol;   // enum cluster_protocol
+    bool is_shared;       // HTTP/2 for certain; ALPN may still make it so
+    bool is_retired;      // takes no new streams
+    bool has_timed_out;   // while connecting
+    bool is_preconnected; // by the keeper, before a request needed it
+    uint8_t protocol;     // enum cluster_protocol
     uint32_t n_requests;
     char *rx; // BUFFER_LARGE_BYTES while busy
     uint32_t rx_end;
@@ -356,10 +358,15 @@ void upstream_close(struct upstream *up);   // NULL is fine
 void upstream_close_idle_of(struct endpoint_slot *slot); // what waits there
 void upstream_close_stale(struct worker *worker, const struct snapshot *snapshot); // parked, too
 void upstream_close_idle(struct worker *worker);                                   // likewise
-void upstream_rest(struct upstream *up); // HTTP/2: without a stream, and all is sent
+void upstream_note_keep_alive(struct upstream *up, struct str value);              // of a response
+void upstream_note_idle_close(struct upstream *up); // the endpoint has ended it while it waited
+void upstream_rest(struct upstream *up);            // HTTP/2: without a stream, and all is sent
 // upstream_keep.c: worker 0 looks after the connections that no worker has.
 void upstream_keep_open(struct worker *worker);
 void upstream_keep(struct worker *worker); // some have come
+// upstream_warm.c: worker 0 connects before requests need it.
+void upstream_warm_all(struct worker *worker);
+void upstream_warm_changed(struct worker *worker); // another snapshot
 
 // ---- proxy.c, called by workers ----
 

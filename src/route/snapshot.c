@@ -48,3 +48,19 @@ void snapshot_destroy(struct snapshot *snapshot)
     }
     arena_destroy(snapshot->arena); // the snapshot lies in it
 }
+
+const struct cluster *snapshot_find_cluster(const struct snapshot *snapshot, struct str name)
+{
+    uint32_t low = 0, high = snapshot->n_clusters;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        int order = str_compare(snapshot->clusters[middle]->name, name);
+        if (order == 0)
+            return snapshot->clusters[middle];
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
+}

@@ -344,6 +344,8 @@ struct snapshot {
 
 const char *listener_kind_word(enum listener_kind kind); // "http", "tcp", "https", "outbound" ...
 
+const struct cluster *snapshot_find_cluster(const struct snapshot *snapshot,
+                                            struct str name); // NULL: none
 void snapshot_destroy(struct snapshot *snapshot); // control thread; NULL is fine
 void snapshot_dump(const struct snapshot *snapshot, struct buf *out);      // text, reproducible
 void snapshot_dump_json(const struct snapshot *snapshot, struct buf *out); // the same facts as JSON
