@@ -245,8 +245,233 @@ static void test_http2_of_a_rare_caller_is_one_connection(void **state)
     assert_int_equal(counter(gate, PROXY_COUNTER_UPSTREAM_CONNECTS), 1);
 }
 
+// ---- endpoints outside the cluster ----
+
+static struct {
+    struct cluster like; // what is set of it
+    struct address retiring;
+} outside;
+
+static struct snapshot *build_outside(struct gate *gate, const struct address *endpoint)
+{
+    struct snapshot_builder *builder = builder_create(gate->registry);
+    struct address bind;
+    bool is_new;
+    assert_true(address_parse(STR("127.0.0.1:0"), &bind));
+    struct builder_listener *listener =
+        builder_listener(builder, LISTENER_HTTP, &bind, 80, STR("test.yaml:1:1"));
+    struct builder_vhost *vhost =
+        builder_vhost(builder_listener_hosts(listener), STR("a.example"), false);
+    struct cluster *cluster =
+        builder_cluster(builder, STR("outbound|80||outside.example"), &is_new);
+    cluster->is_external = true;
+    cluster->keepalive = outside.like.keepalive;
+    cluster->max_age_ms = outside.like.max_age_ms;
+    builder_add_endpoint(builder, cluster, endpoint, 1);
+    if (outside.retiring.port)
+        builder_add_retiring(builder, cluster, &outside.retiring);
+    struct target *target = ARENA_NEW(builder_arena(builder), struct target);
+    *target = (struct target){.cluster = cluster, .weight = 1};
+    struct route route = {.path_kind = PATH_PREFIX_STRING,
+                          .path = STR("/"),
+                          .action = ROUTE_FORWARD,
+                          .n_targets = 1,
+                          .targets = target,
+                          .total_weight = 1};
+    builder_add_route(vhost, &route);
+    return builder_seal(&builder, ++gate->generation);
+}
+
+static int set_up_outside(void **state)
+{
+    memset(&outside, 0, sizeof outside);
+    set_up(state);
+    struct gate *gate = *state;
+    gate->build = build_outside;
+    return 0;
+}
+
+static void keep_warm(struct gate *gate, unsigned n_workers)
+{
+    gate->options.n_workers = n_workers;
+    open_gate(gate);
+    hang_up(call_first(gate));
+    struct peer *endpoint = accept_from_gate(gate); // without a request
+    wait_for_counter(gate, PROXY_COUNTER_UPSTREAM_CONNECTIONS_IDLE, 1);
+    call_once(gate, endpoint);
+    assert_int_equal(counter(gate, PROXY_COUNTER_UPSTREAM_CONNECTS), 2);
+    assert_int_equal(counter(gate, PROXY_COUNTER_UPSTREAM_PRECONNECTS), 1);
+    close_gate(gate);
+    hear_end(endpoint);
+    hang_up(endpoint);
+}
+
+static void test_one_that_is_lost_is_replaced_before_it_is_needed(void **state)
+{
+    keep_warm(*state, 1);
+}
+
+static void test_one_keeper_replaces_for_all_workers(void **state)
+{
+    keep_warm(*state, WORKERS);
+}
+
+static void test_what_nobody_needs_any_more_gets_cold(void **state)
+{
+    struct gate *gate = *state;
+    gate->options.warm_time_ms = 1;
+    open_with_workers(gate);
+    hang_up(call_first(gate));
+    wait_until_quiet(gate);
+    usleep(2 * KEEP_TICK_MS * 1000);
+    assert_int_equal(counter(gate, PROXY_COUNTER_UPSTREAM_CONNECTS), 1);
+}
+
+static void test_connects_that_fail_are_tried_again_more_and_more_rarely(void **state)
+{
+    struct gate *gate = *state;
+    open_with_workers(gate);
+    struct peer *endpoint = call_first(gate);
+    close(gate->endpoint);
+    hang_up(endpoint);
+    wait_for_counter(gate, PROXY_COUNTER_UPSTREAM_CONNECT_FAILURES, 1);
+    usleep(WARM_PAUSE_MS / 2 * 1000);
+    assert_int_equal(counter(gate, PROXY_COUNTER_UPSTREAM_PRECONNECTS), 1);
+    wait_for_counter(gate, PROXY_COUNTER_UPSTREAM_CONNECT_FAILURES, 2);
+    struct address other;
+    gate->endpoint = listen_anywhere(&other); // for the end
+}
+
+static void test_an_endpoint_that_says_how_long_it_waits_is_left_before(void **state)
+{
+    struct gate *gate = *state;
+    gate->options.warm_time_ms = 1;
+    open_with_workers(gate);
+    struct peer *client = connect_to_gate(gate);
+    say(client, get);
+    struct peer *endpoint = accept_from_gate(gate);
+    hear_head(endpoint);
+    say(endpoint, "HTTP/1.1 200 OK\r\nkeep-alive: timeout=1, max=9\r\ncontent-length: 2\r\n\r\nok");
+    hear_whole_response(client, 200);
+    hang_up(client);
+    hear_end(endpoint); // in the place of a minute
+    hang_up(endpoint);
+    wait_until_quiet(gate);
+}
+
+static void test_a_new_address_is_connected_at_once(void **state)
+{
+    struct gate *gate = *state;
+    struct address other;
+    int listening = listen_anywhere(&other);
+    open_with_workers(gate);
+    struct peer *endpoint = call_first(gate);
+    publish(gate, &other);
+    struct peer *fresh = peer_of(accept(listening, NULL, NULL)); // nobody has asked
+    hear_end(endpoint);
+    hang_up(endpoint);
+    wait_until_parked(gate, 1);
+    call_once(gate, fresh);
+    assert_int_equal(counter(gate, PROXY_COUNTER_UPSTREAM_CONNECTS), 2);
+    close_gate(gate);
+    hang_up(fresh);
+    close(listening);
+}
+
+static void test_a_retiring_address_is_used_while_its_connections_last(void **state)
+{
+    struct gate *gate = *state;
+    struct address other;
+    int listening = listen_anywhere(&other);
+    gate->options.warm_connections = 0;
+    open_with_workers(gate);
+    struct peer *endpoint = call_first(gate);
+    wait_until_parked(gate, 1);
+    outside.retiring = gate->endpoint_address;
+    publish(gate, &other);
+    call_once(gate, endpoint);
+    wait_until_parked(gate, 1);
+    assert_int_equal(counter(gate, PROXY_COUNTER_UPSTREAM_CONNECTS), 1);
+    hang_up(endpoint); // nobody opens another there
+    wait_for_counter(gate, PROXY_COUNTER_UPSTREAM_CONNECTIONS_ACTIVE, 0);
+    struct peer *client = connect_to_gate(gate);
+    say(client, get);
+    struct peer *fresh = peer_of(accept(listening, NULL, NULL));
+    hear_head(fresh);
+    say(fresh, ok);
+    hear_whole_response(client, 200);
+    hang_up(client);
+    hang_up(fresh);
+    wait_until_quiet(gate);
+    close(listening);
+}
+
+static void test_an_old_connection_ends_behind_its_request(void **state)
+{
+    struct gate *gate = *state;
+    outside.like.max_age_ms = 100;
+    gate->options.warm_connections = 0;
+    open_with_workers(gate);
+    struct peer *client = connect_to_gate(gate);
+    say(client, get);
+    struct peer *endpoint = accept_from_gate(gate);
+    hear_head(endpoint);
+    usleep(150000); // it is old by now
+    say(endpoint, ok);
+    hear_whole_response(client, 200);
+    hear_end(endpoint);
+    hang_up(endpoint);
+    hang_up(client);
+    endpoint = call_first(gate); // another one; it waits, and then is old
+    hear_end(endpoint);
+    hang_up(endpoint);
+    wait_until_quiet(gate);
+    assert_int_equal(counter(gate, PROXY_COUNTER_UPSTREAM_CONNECTS), 2);
+}
+
+// The proxy's socket to that endpoint: this process has it.
+static int find_socket(const struct peer *endpoint)
+{
+    struct sockaddr_in of_endpoint, found;
+    socklen_t len = sizeof of_endpoint;
+    assert_int_equal(getpeername(endpoint->fd, (struct sockaddr *)&of_endpoint, &len), 0);
+    for (int fd = 3; fd < 1024; fd++) {
+        len = sizeof found;
+        if (fd != endpoint->fd && getsockname(fd, (struct sockaddr *)&found, &len) == 0 &&
+            found.sin_family == AF_INET && found.sin_port == of_endpoint.sin_port)
+            return fd;
+    }
+    fail_msg("no such socket");
+    return -1;
+}
+
+static int option_of(int fd, int level, int name)
+{
+    int value = -1;
+    socklen_t len = sizeof value;
+    assert_int_equal(getsockopt(fd, level, name, &value, &len), 0);
+    return value;
+}
+
+static void test_probes_are_set_as_the_manifest_says(void **state)
+{
+    struct gate *gate = *state;
+    outside.like.keepalive = (struct tcp_keepalive){.probes = 3, .time_s = 40, .interval_s = 7};
+    open_with_workers(gate);
+    struct peer *endpoint = call_first(gate);
+    int fd = find_socket(endpoint);
+    assert_int_equal(option_of(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+    assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_KEEPCNT), 3);
+    assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE), 40);
+    assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_KEEPINTVL), 7);
+    assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 61000);
+    close_gate(gate);
+    hang_up(endpoint);
+}
+
 int main(void)
 {
+#define TEST_OUTSIDE(name) cmocka_unit_test_setup_teardown(test_##name, set_up_outside, tear_down)
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, set_up, tear_down)
 #define TEST_H2(name) cmocka_unit_test_setup_teardown(test_##name, set_up_h2, tear_down_h2)
     const struct CMUnitTest tests[] = {
@@ -258,6 +483,15 @@ int main(void)
         TEST(a_change_ends_those_to_endpoints_that_are_gone),
         TEST(draining_ends_them),
         TEST(the_end_comes_with_one_parked),
+        TEST_OUTSIDE(one_that_is_lost_is_replaced_before_it_is_needed),
+        TEST_OUTSIDE(one_keeper_replaces_for_all_workers),
+        TEST_OUTSIDE(what_nobody_needs_any_more_gets_cold),
+        TEST_OUTSIDE(connects_that_fail_are_tried_again_more_and_more_rarely),
+        TEST_OUTSIDE(an_endpoint_that_says_how_long_it_waits_is_left_before),
+        TEST_OUTSIDE(a_new_address_is_connected_at_once),
+        TEST_OUTSIDE(a_retiring_address_is_used_while_its_connections_last),
+        TEST_OUTSIDE(an_old_connection_ends_behind_its_request),
+        TEST_OUTSIDE(probes_are_set_as_the_manifest_says),
         TEST_H2(http2_of_a_rare_caller_is_one_connection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

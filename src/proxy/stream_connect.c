@@ -101,6 +101,20 @@ static enum step_result go_on_connecting(struct stream *stream)
     return STEP_NEXT;
 }
 
+// Before a connection is opened: one that waits, also to an address that DNS gives no more.
+static struct upstream *take_idle(struct stream *stream, const struct endpoint **endpoint)
+{
+    const struct cluster *cluster = stream->cluster;
+    struct upstream *up = upstream_acquire_idle(stream, *endpoint);
+    for (uint32_t i = 0; !up && i < cluster->n_retiring; i++) {
+        const struct endpoint *retiring = &cluster->endpoints[cluster->n_endpoints + i];
+        up = upstream_acquire_idle(stream, retiring);
+        if (up)
+            *endpoint = retiring;
+    }
+    return up;
+}
+
 enum step_result stream_step_connect(struct stream *stream)
 {
     struct worker *worker = stream->worker;
@@ -121,9 +135,12 @@ enum step_result stream_step_connect(struct stream *stream)
     const struct endpoint *endpoint = stream_pick_endpoint(stream, &is_awaited);
     if (!endpoint)
         return is_awaited ? STEP_WAIT : STEP_NEXT;
+    struct upstream *up =
+        stream->cluster->n_retiring && !stream->on_fresh ? take_idle(stream, &endpoint) : NULL;
     note_endpoint(stream, endpoint);
     int error = 0;
-    struct upstream *up = upstream_acquire(stream, endpoint, &error);
+    if (!up)
+        up = upstream_acquire(stream, endpoint, &error);
     if (!up) {
         stream->failure = str_of(strerrordesc_np(error));
         return connect_failed(stream, error);

@@ -326,17 +326,30 @@ static void note_demand(struct stream *stream, struct endpoint_slot *slot, uint6
         proxy_wake_keeper(worker->proxy);
 }
 
+static void set_tls_host(struct stream *stream)
+{
+    const struct cluster *cluster = stream->cluster;
+    if (cluster->tls && tls_context_goes_by_host(cluster->tls) && stream->tls_host.len == 0)
+        stream->tls_host = tls_host_of(stream);
+}
+
+struct upstream *upstream_acquire_idle(struct stream *stream, const struct endpoint *endpoint)
+{
+    uint64_t identity;
+    struct endpoint_slot *slot = find_slot(stream, endpoint, &identity);
+    set_tls_host(stream);
+    return take_pooled(stream, slot, identity, wanted_protocol(stream));
+}
+
 struct upstream *upstream_acquire(struct stream *stream, const struct endpoint *endpoint,
                                   int *reterr_errno)
 {
-    const struct cluster *cluster = stream->cluster;
     uint64_t identity;
     struct endpoint_slot *slot = find_slot(stream, endpoint, &identity);
     uint8_t protocol = wanted_protocol(stream);
-    if (cluster->tls && tls_context_goes_by_host(cluster->tls) && stream->tls_host.len == 0)
-        stream->tls_host = tls_host_of(stream);
+    set_tls_host(stream);
     upstream_note_use(stream->worker, slot);
-    if (cluster->is_external)
+    if (stream->cluster->is_external)
         note_demand(stream, slot, identity, protocol);
     struct upstream *up = take_pooled(stream, slot, identity, protocol);
     if (up)

@@ -345,6 +345,8 @@ bool downstream_is_silent(const struct downstream *down); // ... and has said no
 // up->streams. NULL: *reterr_errno.
 struct upstream *upstream_acquire(struct stream *stream, const struct endpoint *endpoint,
                                   int *reterr_errno);
+// The same, but opens none.
+struct upstream *upstream_acquire_idle(struct stream *stream, const struct endpoint *endpoint);
 // Goes on connecting: 0 (its state is UP_BUSY or UP_SHARED then), EAGAIN, or errno: EPROTO: TLS,
 // see upstream_failure().
 int upstream_finish_connect(struct upstream *up);
