@@ -87,6 +87,11 @@
     X(ENTRY_CONFLICT,    "entry-conflict",    DIAG_WARNING, "A ServiceEntry's host is a Service's, or an older ServiceEntry has it and says otherwise (resolution, protocol of a port); what the older one says counts.") \
     X(ENTRY_ADDRESS,     "entry-address",     DIAG_WARNING, "An older ServiceEntry has the address and the TCP port already; connections go there, this one gets none.") \
     X(ENTRY_NO_ADDRESS,  "entry-no-address",  DIAG_ERROR,   "A route at a gateway leads to a ServiceEntry with resolution NONE: only a sidecar knows the address that was dialled; its requests are answered 503.") \
+    X(DOUBLE_TLS,        "double-tls",        DIAG_WARNING, "Connections that are TLS already go to a cluster to which a DestinationRule adds TLS: the server gets TLS within TLS, which most refuse.") \
+    X(HTTP_ON_443,       "http-on-443",       DIAG_WARNING, "A ServiceEntry's port that is, or leads to, port 443 is declared HTTP and no DestinationRule originates TLS: plain HTTP goes there, and clients' own TLS is taken for HTTP.") \
+    X(SNI_MISSING,       "sni-missing",       DIAG_WARNING, "Connections without HTTP go where a server name must be known, and nothing says one: none is sent (SNI), and no certificate fits.") \
+    X(SUBSET_WITHOUT_TLS, "subset-without-tls", DIAG_WARNING, "A route's requests go out in plain text, because its subset, or the rule without subset, lacks the tls that another part of the DestinationRule has.") \
+    X(PORT_DROPS_TLS,    "port-drops-tls",    DIAG_WARNING, "portLevelSettings of a DestinationRule have no tls, so the tls of the policy around them does not hold for the port.") \
     X(DR_DUPLICATE,      "dr-duplicate",      DIAG_WARNING, "Another DestinationRule of the host already sets this; the first counts.") \
     X(DR_NAMESPACE,      "dr-namespace",      DIAG_WARNING, "The DestinationRule is in a namespace where it is not looked for.") \
     X(DR_UNKNOWN_HOST,   "dr-unknown-host",   DIAG_WARNING, "The DestinationRule's host is no Service.") \

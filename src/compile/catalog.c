@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compile/catalog.h"
 #include "compile/hosts.h"
+#include "compile/way.h"
 #include <stdlib.h>
 
 struct catalog {
@@ -408,6 +409,7 @@ void catalog_report(struct compiler *c)
                     report_address(c, owners, host, &host->ports[p], &host->addresses[k]);
             }
         }
+        way_report_entry(c, host);
     }
     map_destroy(owners);
 }

@@ -373,12 +373,37 @@ struct policy_tls policy_apply(struct compiler *c, struct str ns, struct str fqd
     return effective.tls;
 }
 
+struct policy_tls policy_find_tls(struct compiler *c, struct str ns, struct str fqdn,
+                                  struct str subset, uint16_t port)
+{
+    return effective_policy(c, ns, fqdn, subset, port).tls;
+}
+
+bool policy_is_tls(const struct policy_tls *policy)
+{
+    return policy->object && (!policy->tls || policy->tls->mode != CLIENT_TLS_DISABLE);
+}
+
+struct policy_tls policy_tls_elsewhere(struct compiler *c, struct str ns, struct str fqdn,
+                                       struct str subset, uint16_t port)
+{
+    const struct merged_rule *rule = find_rule(c, ns, fqdn);
+    struct policy_tls found = {0};
+    if (rule && subset.len > 0)
+        found = policy_find_tls(c, ns, fqdn, STR_NONE, port);
+    for (const struct merged_subset *at = rule ? rule->subsets : NULL; at && !policy_is_tls(&found);
+         at = at->next) {
+        struct str name = text_str(at->subset->name);
+        if (!str_equal(name, subset))
+            found = policy_find_tls(c, ns, fqdn, name, port);
+    }
+    return policy_is_tls(&found) ? found : (struct policy_tls){0};
+}
+
 bool policy_changes_bytes(struct compiler *c, struct str ns, struct str fqdn, uint16_t port)
 {
     struct effective effective = effective_policy(c, ns, fqdn, STR_NONE, port);
-    const struct client_tls *tls = effective.tls.tls;
-    bool is_broken = effective.tls.object && !tls;
-    return effective.proxy_protocol || is_broken || (tls && tls->mode != CLIENT_TLS_DISABLE);
+    return effective.proxy_protocol || policy_is_tls(&effective.tls);
 }
 
 bool policy_has_subset(struct compiler *c, struct str ns, struct str fqdn, struct str subset)
@@ -411,6 +436,25 @@ struct str policy_nearest_subset(struct compiler *c, struct str ns, struct str f
     return diag_nearest(subset, names, n);
 }
 
+// `outer`: the policy that the ports' stand in.
+static void report_drops(struct compiler *c, const struct object *object, struct str path,
+                         const struct traffic_policy *outer, const struct port_policy *policies,
+                         uint32_t n)
+{
+    bool is_tls = outer->tls.is_set && outer->tls.mode != CLIENT_TLS_DISABLE;
+    for (uint32_t i = 0; is_tls && i < n; i++) {
+        if (policies[i].policy.tls.is_set)
+            continue;
+        struct diag *diag = complain(
+            c, DIAG_PORT_DROPS_TLS, object, policies[i].line, policies[i].col,
+            path_of(c, "%.*s.trafficPolicy.portLevelSettings[%u]", STR_ARG(path), i),
+            "port %d gets plain text: these settings replace the tls of the policy around them",
+            (int)policies[i].port.value);
+        diag_hint(c->diags, diag,
+                  "repeat the tls here, or write tls: {mode: DISABLE} if plain text is meant");
+    }
+}
+
 static void report_ports(struct compiler *c, const struct object *object, struct str path,
                          const struct port_policy *policies, uint32_t n,
                          const struct catalog_host *host)
@@ -434,11 +478,16 @@ static void report_policies(struct compiler *c, const struct merged_rule *rule,
         const struct destination_rule *dr = rule->policy_owner->destination_rule;
         report_ports(c, rule->policy_owner, STR("spec"), dr->port_policies, dr->n_port_policies,
                      host);
+        report_drops(c, rule->policy_owner, STR("spec"), &dr->policy, dr->port_policies,
+                     dr->n_port_policies);
     }
     for (const struct merged_subset *at = rule->subsets; at; at = at->next) {
         uint32_t index = (uint32_t)(at->subset - at->object->destination_rule->subsets);
-        report_ports(c, at->object, path_item(c, STR("spec"), "subsets", index),
-                     at->subset->port_policies, at->subset->n_port_policies, host);
+        struct str path = path_item(c, STR("spec"), "subsets", index);
+        report_ports(c, at->object, path, at->subset->port_policies, at->subset->n_port_policies,
+                     host);
+        report_drops(c, at->object, path, &at->subset->policy, at->subset->port_policies,
+                     at->subset->n_port_policies);
     }
 }
 

@@ -20,6 +20,13 @@ struct policy_tls {
 // protocol stays what it is unless the rule sets another.
 struct policy_tls policy_apply(struct compiler *c, struct str ns, struct str fqdn,
                                struct str subset, uint16_t port, struct cluster *cluster);
+// What the rule says about TLS, and whether that makes it TLS (also where it cannot be had).
+struct policy_tls policy_find_tls(struct compiler *c, struct str ns, struct str fqdn,
+                                  struct str subset, uint16_t port);
+bool policy_is_tls(const struct policy_tls *policy);
+// Of another part of the rule than that of `subset`, for the same port; `object` NULL: of none.
+struct policy_tls policy_tls_elsewhere(struct compiler *c, struct str ns, struct str fqdn,
+                                       struct str subset, uint16_t port);
 // The cluster is outside: unless its rule says otherwise, its connections are probed.
 void policy_be_external(struct cluster *cluster);
 // Whether the rule makes endpoints get other bytes than the client sends: TLS, a PROXY header.

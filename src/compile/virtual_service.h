@@ -99,10 +99,17 @@ void vs_l4_route(struct compiler *c, const struct object *object, const struct l
                  const struct l4_match *match, struct str path, uint16_t port,
                  struct tcp_route *route);
 
+// What clients' bytes are where a route takes them.
+enum way_kind {
+    WAY_TCP,  // anything
+    WAY_HTTP, // requests
+    WAY_TLS   // TLS that is passed on
+};
 // vs_action.c: the cluster of a destination; what is missing is reported. Never NULL.
 const struct cluster *vs_destination_cluster(struct compiler *c, const struct object *object,
                                              const struct http_destination *destination,
-                                             uint16_t listener_port, struct str path, bool is_http);
+                                             uint16_t listener_port, struct str path,
+                                             enum way_kind kind);
 // All of a rule that is no condition; false: the rule is broken (reported).
 bool vs_action_build(struct compiler *c, const struct vs_rule *rule, uint16_t port,
                      struct route *route);

@@ -5,6 +5,7 @@
 #include "compile/destination_rule.h"
 #include "compile/hosts.h"
 #include "compile/virtual_service.h"
+#include "compile/way.h"
 #include <stdlib.h>
 
 // ---- headers ----
@@ -261,40 +262,10 @@ static void report_subset(struct compiler *c, const struct object *object,
         diag_hint(c->diags, diag, "did you mean \"%.*s\"?", STR_ARG(nearest));
 }
 
-// What is wrong with the way that a route goes to a host that is there.
-static void report_way(struct compiler *c, const struct object *object,
-                       const struct http_destination *destination, const struct catalog_host *host,
-                       const struct catalog_port *port, const struct cluster *cluster,
-                       struct str path, bool is_http)
-{
-    const struct text *text = &destination->host;
-    if (!host->is_service && !c->options->is_sidecar && cluster->discovery == CLUSTER_STATIC &&
-        catalog_resolution(host) == RESOLUTION_NONE) {
-        struct diag *diag =
-            complain(c, DIAG_ENTRY_NO_ADDRESS, object, text->line, text->col, path,
-                     "%.*s has resolution NONE, and a gateway does not know which address the "
-                     "client has dialled: requests are answered 503",
-                     STR_ARG(host->object->title));
-        diag_hint(c->diags, diag,
-                  "resolution DNS looks up the host, DYNAMIC_DNS the names below a "
-                  "wildcard");
-    }
-    if (is_http && !cluster->tls && !cluster->is_unserved_protocol && port->protocol == PORT_TLS) {
-        const char *by = port->of_entry                           ? "protocol"
-                         : port->of_service->app_protocol.len > 0 ? "appProtocol"
-                                                                  : "name";
-        struct diag *diag = complain(c, DIAG_UPSTREAM_PROTOCOL, object, text->line, text->col, path,
-                                     "port %u of %.*s speaks TLS, by its %s, and gets plain HTTP",
-                                     (unsigned)port->number, STR_ARG(host->object->title), by);
-        diag_hint(c->diags, diag,
-                  "a DestinationRule for %.*s with trafficPolicy.tls.mode SIMPLE makes it TLS",
-                  STR_ARG(host->name));
-    }
-}
-
 const struct cluster *vs_destination_cluster(struct compiler *c, const struct object *object,
                                              const struct http_destination *destination,
-                                             uint16_t listener_port, struct str path, bool is_http)
+                                             uint16_t listener_port, struct str path,
+                                             enum way_kind kind)
 {
     struct str fqdn = host_expand(c->scratch, text_str(destination->host), object->ns,
                                   c->options->cluster_domain);
@@ -330,7 +301,8 @@ const struct cluster *vs_destination_cluster(struct compiler *c, const struct ob
         return missing_cluster(c, port_text, subset, fqdn);
     }
     const struct cluster *cluster = catalog_cluster(c, host, port, subset);
-    report_way(c, object, destination, host, port, cluster, path, is_http);
+    const struct way way = {object, destination, host, port, cluster, path, kind};
+    way_report(c, &way);
     return cluster;
 }
 
@@ -342,7 +314,8 @@ static bool read_targets(struct compiler *c, const struct vs_rule *rule, uint16_
     for (uint32_t i = 0; i < from->n_route; i++) {
         const struct http_destination *destination = &from->route[i];
         struct str path = path_item(c, rule->path, "route", i);
-        targets[i].cluster = vs_destination_cluster(c, rule->object, destination, port, path, true);
+        targets[i].cluster =
+            vs_destination_cluster(c, rule->object, destination, port, path, WAY_HTTP);
         // A weight means something among several only.
         targets[i].weight = from->n_route == 1 ? 1 : (uint32_t)destination->weight.value;
         route->total_weight += targets[i].weight;

@@ -50,14 +50,15 @@ void vs_l4_route(struct compiler *c, const struct object *object, const struct l
     }
     if (match)
         set_destinations(c, match, route);
+    enum way_kind kind = match && match->sni_hosts.n > 0 ? WAY_TLS : WAY_TCP;
     struct target *targets = ARENA_ARRAY(c->scratch, struct target, rule->n_route);
     for (uint32_t i = 0; i < rule->n_route; i++) {
         const struct http_destination *destination = &rule->route[i];
-        targets[i] = (struct target){
-            .cluster = vs_destination_cluster(c, object, destination, port,
-                                              path_item(c, path, "route", i), false),
-            // A weight means something among several only.
-            .weight = rule->n_route == 1 ? 1 : (uint32_t)destination->weight.value};
+        targets[i] =
+            (struct target){.cluster = vs_destination_cluster(c, object, destination, port,
+                                                              path_item(c, path, "route", i), kind),
+                            // A weight means something among several only.
+                            .weight = rule->n_route == 1 ? 1 : (uint32_t)destination->weight.value};
         // TCP has no 502: where TLS to the endpoints cannot be had, the connection is closed.
         if (targets[i].cluster->is_unserved_protocol)
             targets[i].cluster = black_hole_cluster(c);
