@@ -121,11 +121,16 @@ def closing_at_random(seed):
     return serve
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_idle_connections_closed_at_random_fail_no_get(gateway, upstream, seed):
-    backend = upstream(closing_at_random(seed))
-    served = gateway(way_out(static(backend.port, backend.host)))
-    chance = random.Random(seed)
+@pytest.mark.parametrize("is_secured", [False, True])
+def test_idle_connections_closed_at_random_fail_no_get(gateway, upstream, authority, tmp_path,
+                                                       is_secured):
+    (tmp_path / "ca.pem").write_text(authority.pem)
+    context = authority.server_context(authority.issue(HOST)) if is_secured else None
+    backend = upstream(closing_at_random(1), tls=context)
+    served = gateway(way_out(
+        static(backend.port, backend.host),
+        *([tls_rule(mode="SIMPLE", caCertificates=str(tmp_path / "ca.pem"))] if is_secured else [])))
+    chance = random.Random(2)
     with served.client() as client:
         for _ in range(300):
             assert who(client) == "flaky"
@@ -155,10 +160,12 @@ DEATHS = {"closed": lambda conn: None, "reset": lambda conn: conn.reset()}
 @pytest.mark.parametrize("death", DEATHS)
 def test_a_get_on_a_pooled_connection_that_dies_is_asked_again(gateway, upstream, death):
     backend = upstream(once_then(DEATHS[death]))
-    served = gateway(way_out(static(backend.port, backend.host)), workers=1)
+    served = gateway(way_out(static(backend.port, backend.host)), "--access-log-format",
+                     "%REQ(:PATH)% %RESPONSE_CODE% %RETRY_REASON%", workers=1)
     with served.client() as client:
         first = who(client)
         assert who(client, "/die") != first
+    assert served.access_log.wait_for("^/die 200 GET_is_idempotent$")
     seen = [backend.next_request().target for _ in range(3)]
     assert seen == ["/", "/die", "/die"] and backend.requests.empty()
 
@@ -171,7 +178,8 @@ def test_a_post_that_was_sent_is_not_repeated(gateway, upstream, death):
         who(client)
         answer = client.request("POST", "/die", host=HOST, body=b"pay 100")
         assert answer.status == 503, answer
-        assert served.access_log.wait_for('"POST /die HTTP/1.1" 503 U[CR] ')
+        assert served.access_log.wait_for(
+            '"POST /die HTTP/1.1" 503 U[CR] upstream_reset.*not_retried:_POST_was_sent')
         assert isinstance(who(client), int)
     seen = [backend.next_request().target for _ in range(3)]
     assert seen == ["/", "/die", "/"] and backend.requests.empty()
