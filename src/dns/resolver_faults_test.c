@@ -68,7 +68,7 @@ static void test_a_family_that_is_slow_does_not_hold_up_the_other(void **state)
     int64_t begin_ms = clock_monotonic_ms();
     learn("shop.example.com", "192.0.2.1");
     assert_true(clock_monotonic_ms() - begin_ms >= 45); // the grace
-    assert_true(clock_monotonic_ms() - begin_ms < 900);
+    assert_true(clock_monotonic_ms() - begin_ms < 5000);
     release();
     turn_until(&changes, 2);
     assert_known("shop.example.com", "192.0.2.1 2001:db8::1");
@@ -119,8 +119,8 @@ static void test_a_lookup_has_a_deadline(void **state)
     int64_t begin_ms = clock_monotonic_ms();
     assert_known("shop.example.com", "");
     turn_until(&health.n_failing, 1);
-    assert_in_range(clock_monotonic_ms() - begin_ms, 150, 900);
-    assert_int_equal(counts().timeouts, 1);
+    assert_in_range(clock_monotonic_ms() - begin_ms, 150, 5000); // c-ares alone: 7000
+    assert_true(counts().timeouts >= 1);
     assert_true(look_up_known("shop.example.com").is_pending);
     server.ignored = 0;
     answer_with(60, OCTETS(1));

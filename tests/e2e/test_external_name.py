@@ -186,6 +186,23 @@ def test_a_change_of_one_name_leaves_files_and_other_names_alone(gateway, name_s
         assert served.metric(GENERATION) == generation  # the same answer is no change
 
 
+def test_many_names_are_compiled_together_as_they_are_answered(gateway, name_server, port):
+    many = 500
+    names = name_server(**{f"n{i}": [ONE] for i in range(many)})
+    served = gateway(documents(
+        *[to(f"s{i}", port, f"n{i}.{DOMAIN}") for i in range(many)],
+        ingress("test", (HOST, *[path(f"/{i}", f"s{i}") for i in range(many)]))),
+        "--dns-server", names.address)
+    wait_until(lambda: served.metric("sluicegate_dns_names_unresolved") == 0, "all are answered")
+    assert served.metric("sluicegate_dns_names") == many
+    with served.client() as client:
+        becomes("one", client, f"/{many - 1}")
+        becomes("one", client, "/0")
+    assert served.metric(GENERATION) < many / 10
+    shown = served.admin("/names").splitlines()
+    assert len([x for x in shown if x.endswith(f"::address::{ONE}")]) == many
+
+
 def test_old_addresses_serve_while_the_name_server_is_gone(gateway, name_server, port):
     names = name_server(backend=[ONE])
     served = gateway(behind_virtual_service(port), "--dns-server", names.address)
