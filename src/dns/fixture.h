@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { TYPE_A = 1, TYPE_CNAME = 5, TYPE_AAAA = 28 };
+enum { TYPE_A = 1, TYPE_AAAA = 28 };
 enum { RCODE_OK = 0, RCODE_SERVFAIL = 2, RCODE_NXDOMAIN = 3, RCODE_REFUSED = 5 };
 enum { HELD_MAX = 600, PACKET_MAX = 60000, TEST_TTL_MIN_MS = 20, TEST_RETIRING_MS = 100 };
 
@@ -42,9 +42,10 @@ static struct {
     uint32_t ttl_s;
     unsigned ignored;       // so many queries are lost
     bool is_truncated;      // over UDP
-    bool has_cname;         // the addresses are an alias' target's
+    bool are_unreachable;   // IPv6 addresses: fe80::x
+    bool a_is_loopback;     // IPv4 addresses: 127.0.0.x
     const char *known_name; // NULL: every name exists
-    unsigned queries, tcp_queries, udp_in_flight, udp_in_flight_max;
+    unsigned queries, tcp_queries;
     char asked[4][256]; // the names of the last queries of type A
     unsigned n_asked;
     struct held held[HELD_MAX];
@@ -81,9 +82,13 @@ static inline void put_address(uint8_t *packet, size_t *len, unsigned type,
 {
     put_record_head(packet, len, type, type == TYPE_A ? 4 : 16);
     uint8_t ip[16] = {0x20, 0x01, 0x0d, 0xb8, [15] = rule->last_octets[i % 16]};
+    if (server.are_unreachable)
+        memcpy(ip, (const uint8_t[]){0xfe, 0x80, 0, 0}, 4);
     if (type == TYPE_A) {
         uint8_t ip4[4] = {192, 0, 2, rule->last_octets[i % 16]};
         uint8_t many[4] = {198, 51, (uint8_t)(i >> 8), (uint8_t)i};
+        if (server.a_is_loopback)
+            memcpy(ip4, (const uint8_t[]){127, 0, 0}, 3);
         memcpy(ip, i < 16 ? ip4 : many, 4);
     }
     memcpy(packet + *len, ip, type == TYPE_A ? 4 : 16);
@@ -293,6 +298,7 @@ static inline struct resolver_options test_options(char servers[32])
                                      .ttl_min_ms = TEST_TTL_MIN_MS,
                                      .retry_min_ms = 20,
                                      .retry_max_ms = 100,
+                                     .keeps_unreachable = true,
                                      .retiring_ms = TEST_RETIRING_MS,
                                      .deadline_ms = 4000};
 }

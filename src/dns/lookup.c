@@ -53,6 +53,7 @@ struct lookup {
     struct timer timer; // the grace, then the deadline
     int64_t deadline_ms;
     unsigned n_awaited; // answers of c-ares that will come, whatever happens
+    unsigned n_domains; // of the search list that count
     unsigned candidate; // the next one of the names to try
     bool is_urgent, is_running, is_over, is_of_file;
     struct query queries[FAMILIES];
@@ -285,8 +286,8 @@ static bool next_candidate(struct lookup *lookup, char *out, size_t cap)
 {
     const struct search_list *search = &lookup->client->search;
     bool has_dot = str_index(lookup->name, '.') >= 0;
-    unsigned as_it_stands = has_dot ? 0 : search->n;
-    while (lookup->candidate <= search->n) {
+    unsigned as_it_stands = has_dot ? 0 : lookup->n_domains;
+    while (lookup->candidate <= lookup->n_domains) {
         unsigned i = lookup->candidate++;
         int len;
         if (i == as_it_stands) {
@@ -383,7 +384,7 @@ static void start_queued(struct lookup_client *client)
     client->is_starting = false;
 }
 
-void lookup_begin(struct lookup_client *client, struct str name, bool is_urgent,
+void lookup_begin(struct lookup_client *client, struct str name, unsigned how,
                   struct lookup **owner,
                   void (*on_answer)(void *arg, const struct lookup_answer *answer), void *arg)
 {
@@ -394,12 +395,13 @@ void lookup_begin(struct lookup_client *client, struct str name, bool is_urgent,
     lookup->owner = owner;
     lookup->on_answer = on_answer;
     lookup->arg = arg;
-    lookup->is_urgent = is_urgent;
+    lookup->is_urgent = how & LOOKUP_URGENT;
+    lookup->n_domains = how & LOOKUP_SEARCHES ? client->search.n : 0;
     lookup->name = (struct str){memcpy(lookup + 1, name.ptr, name.len), name.len};
     timer_init(&lookup->timer, on_lookup_timer);
     *owner = lookup;
     client->n_queued++;
-    list_push_back(is_urgent ? &client->urgent : &client->queued, &lookup->node);
+    list_push_back(lookup->is_urgent ? &client->urgent : &client->queued, &lookup->node);
     start_queued(client);
 }
 
@@ -424,6 +426,22 @@ uint32_t lookup_client_n_queued(const struct lookup_client *client)
 }
 
 // ---- beginning and end ----
+
+// c-ares takes more than it should: ports that are none, names that it skips.
+static bool are_addresses(struct str list)
+{
+    struct str one;
+    struct address address;
+    bool has_some = false;
+    while (str_next(&list, ',', &one)) {
+        if (!address_parse(one, &address) || address.port == 0) {
+            if (!address_parse_ip(one, &address))
+                return false;
+        }
+        has_some = true;
+    }
+    return has_some;
+}
 
 static bool open_channel(ares_channel *channel, struct lookup_client *client, char *lookups)
 {
@@ -480,6 +498,8 @@ struct lookup_client *lookup_client_create(struct loop *loop, const struct looku
         goto fail_library;
     if (!open_channel(&client->servers, client, at_servers))
         goto fail_files;
+    if (options->servers && !are_addresses(str_of(options->servers)))
+        goto fail_servers;
     if (options->servers &&
         ares_set_servers_ports_csv(client->servers, options->servers) != ARES_SUCCESS)
         goto fail_servers;

@@ -13,6 +13,11 @@ enum {
     HOST_NAME_MAX_BYTES = 253, // RFC 1035, 2.3.4, without the dot at its end
 };
 
+enum {                   // how
+    LOOKUP_URGENT = 1,   // a request waits for it
+    LOOKUP_SEARCHES = 2, // below the search domains as well
+};
+
 enum family_status {
     FAMILY_PENDING, // no answer yet
     FAMILY_FOUND,
@@ -52,7 +57,8 @@ void lookup_client_destroy(struct lookup_client *client); // drops what is under
 
 // on_answer gets one answer that is final, and at most one before it. It may run inside this call.
 // *owner is the lookup until the final answer, NULL then. `name`: as host_name_is_valid().
-void lookup_begin(struct lookup_client *client, struct str name, bool is_urgent,
+// `how`: LOOKUP_ bits.
+void lookup_begin(struct lookup_client *client, struct str name, unsigned how,
                   struct lookup **owner,
                   void (*on_answer)(void *arg, const struct lookup_answer *answer), void *arg);
 void lookup_hurry(struct lookup *lookup);    // a request waits for it now

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/map.h"
 #include "dns/lookup.h"
+#include "dns/reachable.h"
 #include <stdlib.h>
 #include <sys/random.h>
 
@@ -263,35 +264,56 @@ static int64_t bound_ttl(const struct resolver *resolver, int64_t ttl_ms)
     return ttl_ms < resolver->options.ttl_max_ms ? ttl_ms : resolver->options.ttl_max_ms;
 }
 
-// Of a family that has not answered, or badly, the old addresses stay.
-static void take_good_answer(struct name *name, const struct lookup_answer *answer)
+// The addresses of both families, as the server ordered them, with room for those known before.
+// Those that nothing leads to count as not answered.
+static struct address *join_families(const struct name *name, const struct lookup_answer *answer,
+                                     uint32_t *ret_n)
 {
-    static const uint8_t families[] = {AF_INET, AF_INET6};
-    struct resolver *resolver = name->resolver;
-    int64_t ttl_ms = resolver->options.ttl_max_ms;
-    uint32_t n = 0, room = name->n_addresses;
-    const struct address *first = NULL;
-    for (unsigned i = 0; i < 2; i++)
-        room += answer->families[i].n;
+    uint32_t n = 0;
+    size_t room = name->n_addresses + answer->families[0].n + answer->families[1].n;
     struct address *addresses = calloc(room, sizeof(*addresses));
     CHECK(addresses != NULL);
     for (unsigned i = 0; i < 2; i++) {
-        const struct family_answer *family = &answer->families[i];
-        for (uint32_t k = 0; k < family->n; k++)
-            addresses[n++] = family->addresses[k];
-        if (family->n > 0 && family->ttl_ms < ttl_ms)
-            ttl_ms = family->ttl_ms;
-        if (family->n > 0 && !first)
-            first = &family->addresses[0];
-        bool tells_nothing = family->status == FAMILY_PENDING || family->status == FAMILY_FAILED;
-        for (uint32_t k = 0; tells_nothing && k < name->n_addresses; k++) {
+        for (uint32_t k = 0; k < answer->families[i].n; k++)
+            addresses[n++] = answer->families[i].addresses[k];
+    }
+    if (!name->resolver->options.keeps_unreachable)
+        drop_unreachable(addresses, &n);
+    *ret_n = n;
+    return addresses;
+}
+
+// Of a family that has not answered, or badly, the old addresses stay.
+static void add_old(const struct name *name, const struct lookup_answer *answer,
+                    struct address *addresses, uint32_t *n)
+{
+    static const uint8_t families[] = {AF_INET, AF_INET6};
+    for (unsigned i = 0; i < 2; i++) {
+        enum family_status status = answer->families[i].status;
+        if (status != FAMILY_PENDING && status != FAMILY_FAILED)
+            continue;
+        for (uint32_t k = 0; k < name->n_addresses; k++) {
             if (name->addresses[k].family == families[i])
-                addresses[n++] = name->addresses[k];
+                addresses[(*n)++] = name->addresses[k];
         }
     }
+}
+
+static void take_good_answer(struct name *name, const struct lookup_answer *answer)
+{
+    struct resolver *resolver = name->resolver;
+    uint32_t n;
+    struct address *addresses = join_families(name, answer, &n);
+    struct address first = addresses[0];
+    add_old(name, answer, addresses, &n);
     n = sort_and_drop_repeats(addresses, n);
     set_addresses(name, &addresses, n);
-    set_first(name, first);
+    set_first(name, &first);
+    int64_t ttl_ms = resolver->options.ttl_max_ms;
+    for (unsigned i = 0; i < 2; i++) {
+        if (answer->families[i].n > 0 && answer->families[i].ttl_ms < ttl_ms)
+            ttl_ms = answer->families[i].ttl_ms;
+    }
     if (answer->is_of_file)
         ttl_ms = FILE_TTL_MS;
     ttl_ms = bound_ttl(resolver, ttl_ms);
@@ -400,7 +422,9 @@ static void look_up(struct name *name, bool is_urgent)
     }
     timer_disarm(&resolver->loop->wheel, &name->refresh);
     resolver->lookups++;
-    lookup_begin(resolver->client, name->text, is_urgent, &name->lookup, on_answer, name);
+    // A name that a client chose is that very name.
+    unsigned how = (is_urgent ? LOOKUP_URGENT : 0u) | (name->is_watched ? LOOKUP_SEARCHES : 0u);
+    lookup_begin(resolver->client, name->text, how, &name->lookup, on_answer, name);
 }
 
 static void on_refresh(struct timer *timer)

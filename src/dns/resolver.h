@@ -9,6 +9,9 @@
 // bounded, the ones used last stay, nothing is refreshed unasked, and old addresses stay for an
 // hour at most.
 //
+// Addresses that this host has no route to are left out where others are left. A requested name is
+// not looked for below the search domains.
+//
 // An address in place of a name resolves to itself. A name that cannot be one is never asked for.
 #pragma once
 #include "base/address.h"
@@ -35,6 +38,7 @@ struct resolver_options {
     uint32_t retiring_ms;                // 3000
     uint32_t deadline_ms;                // of one lookup; 8000
     uint32_t kept_ms;                    // addresses of a requested name past their end; 3600000
+    bool keeps_unreachable;              // addresses that no route leads to; for tests
     uint32_t requested_max;              // requested names that are remembered; 4096
 };
 

@@ -192,6 +192,26 @@ static void test_a_request_does_not_wait_behind_names_of_the_configuration(void 
     release();
 }
 
+static void test_a_name_that_a_client_chose_is_not_searched_for(void **state)
+{
+    char path[] = "/tmp/resolver_ask_test.XXXXXX", servers[32];
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "search one.example\n", 19), 19);
+    close(fd);
+    struct resolver_options options = test_options(servers);
+    options.resolv_conf = path;
+    replace_resolver(&options);
+    unlink(path);
+    answer_with(60, OCTETS(1));
+    server.known_name = "db.shop.one.example";
+    ask("db.shop");
+    turn_until(&told.n_unknown, 1);
+    assert_int_equal(server.a.queries, 1);
+    assert_string_equal(server.asked[0], "db.shop");
+    learn("db.shop", "192.0.2.1"); // what the configuration says may be short
+}
+
 static void test_questions_under_way_end_with_the_resolver(void **state)
 {
     server.ignored = 1000;
@@ -218,6 +238,7 @@ int main(void)
         TOLD(test_a_requested_name_may_become_a_watched_one),
         TOLD(test_names_that_requests_ask_for_are_bounded),
         TOLD(test_a_request_does_not_wait_behind_names_of_the_configuration),
+        TOLD(test_a_name_that_a_client_chose_is_not_searched_for),
         TOLD(test_questions_under_way_end_with_the_resolver),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

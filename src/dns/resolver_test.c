@@ -205,8 +205,51 @@ static void test_the_file_of_hosts_answers_at_once_and_wins(void **state)
 
 static void test_a_malformed_server_list_is_refused(void **state)
 {
-    struct resolver_options options = {.servers = "no address"};
-    assert_null(resolver_create(&loop, &options));
+    static const char *const bad[] = {
+        "",
+        "no address",
+        ",",
+        "127.0.0.1:53,",
+        "127.0.0.1:0",
+        "127.0.0.1:65536",
+        "127.0.0.1:53,localhost:53",
+        "[::1:53",
+        "[::1]:x",
+        "127.0.0.1 :53",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct resolver_options options = {.servers = bad[i]};
+        struct resolver *made = resolver_create(&loop, &options);
+        if (made)
+            fail_msg("\"%s\" is taken", bad[i]);
+    }
+    static const char *const good[] = {"127.0.0.1", "127.0.0.1:5353,[::1]:53", "::1",
+                                       "[fd00::1]:53"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        struct resolver_options options = {.servers = good[i]};
+        struct resolver *made = resolver_create(&loop, &options);
+        if (!made)
+            fail_msg("\"%s\" is refused", good[i]);
+        resolver_destroy(made);
+    }
+}
+
+static void test_addresses_that_nothing_leads_to_are_left_out(void **state)
+{
+    char servers[32], ip[ADDRESS_TEXT_MAX];
+    struct resolver_options options = test_options(servers);
+    options.keeps_unreachable = false;
+    replace_resolver(&options);
+    server.are_unreachable = true; // IPv6, link-local: of no link in particular
+    answer_with(60, OCTETS(2, 1));
+    rule_answers(&server.aaaa, OCTETS(1, 2));
+    server.a_is_loopback = true;
+    learn("shop.example.com", "127.0.0.1 127.0.0.2");
+    struct name_addresses known = look_up_known("shop.example.com");
+    address_format_ip(&known.first, ip);
+    assert_string_equal(ip, "127.0.0.2");
+    server.a.n = 0; // there is nothing better
+    learn("six.example.com", "fe80::1 fe80::2");
 }
 
 static void search(const char *line)
@@ -317,6 +360,7 @@ int main(void)
         TEST(test_an_address_resolves_to_itself_at_once),
         TEST(test_a_name_that_cannot_be_is_never_asked_for),
         TEST(test_the_file_of_hosts_answers_at_once_and_wins),
+        TEST(test_addresses_that_nothing_leads_to_are_left_out),
         TEST(test_a_malformed_server_list_is_refused),
         TEST(test_a_name_without_a_dot_is_looked_for_below_the_search_domains),
         TEST(test_a_name_with_a_dot_is_tried_as_it_stands_first),
