@@ -81,22 +81,36 @@ def routes(front, number):
     }.get(front, {"http": [{"route": to}]})
 
 
+def service(port_name, backend_port):
+    return [{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"},
+             "spec": {"ports": [{"name": port_name, "port": 80}]}},
+            {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+             "metadata": {"name": "s", "labels": {"kubernetes.io/service-name": "s"}},
+             "addressType": "IPv4", "endpoints": [{"addresses": ["127.0.0.1"]}],
+             "ports": [{"name": port_name, "port": backend_port}]}]
+
+
+def outside_host(backend_port):
+    """The same by the way out: a ServiceEntry with TLS originated."""
+    host = "s.default.svc.cluster.local"
+    return [istio("ServiceEntry", "s", hosts=[host], location="MESH_EXTERNAL", resolution="STATIC",
+                  ports=[{"number": 80, "name": "http", "protocol": "HTTP",
+                          "targetPort": backend_port}],
+                  endpoints=[{"address": "127.0.0.1"}]),
+            istio("DestinationRule", "d", host=host, trafficPolicy={
+                "tls": {"mode": "SIMPLE", "sni": NAME, "insecureSkipVerify": True}})]
+
+
 def behind_gateway(folder, path, backend, front, back):
-    """An Istio Gateway with one VirtualService and one Service; returns the Gateway's port."""
+    """An Istio Gateway with one VirtualService and one destination; returns the Gateway's port."""
     objects, number = gateway(folder, front)
     objects.append(istio("VirtualService", "v", hosts=[NAME], gateways=["g"],
                          **routes(front, number)))
-    port_name = "tcp" if front in ("tcp", "sni") else {"http": "http", "h2c": "http2",
-                                                       "https": "http"}[back]
-    objects.append({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"},
-                    "spec": {"ports": [{"name": port_name, "port": 80}]}})
-    objects.append({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
-                    "metadata": {"name": "s", "labels": {"kubernetes.io/service-name": "s"}},
-                    "addressType": "IPv4", "endpoints": [{"addresses": ["127.0.0.1"]}],
-                    "ports": [{"name": port_name, "port": backend.ports[back]}]})
     if back == "https" and front != "sni":
-        objects.append(istio("DestinationRule", "d", host="s", trafficPolicy={
-            "tls": {"mode": "SIMPLE", "sni": NAME, "insecureSkipVerify": True}}))
+        objects += outside_host(backend.ports[back])
+    else:
+        objects += service("tcp" if front in ("tcp", "sni") else
+                           {"http": "http", "h2c": "http2"}[back], backend.ports[back])
     write(path, "\n---\n".join(json.dumps(o, indent=1) for o in objects) + "\n")
     return number
 
