@@ -37,7 +37,7 @@ enum step_result {
 struct room {   // small allocations of one stream
     char *more; // list of malloc'ed blocks
     uint32_t used;
-    char bytes[STREAM_ROOM_BYTES];
+    _Alignas(16) char bytes[STREAM_ROOM_BYTES]; // anything may stand there
 };
 
 struct direction { // of a tunnel
