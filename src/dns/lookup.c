@@ -50,11 +50,12 @@ struct lookup {
     struct lookup **owner;
     void (*on_answer)(void *arg, const struct lookup_answer *answer);
     void *arg;
-    struct timer timer; // the grace, then the deadline
-    int64_t deadline_ms;
-    unsigned n_awaited; // answers of c-ares that will come, whatever happens
-    unsigned n_domains; // of the search list that count
-    unsigned candidate; // the next one of the names to try
+    struct timer timer;  // the grace, then the deadline
+    int64_t deadline_ms; // once it runs
+    int64_t urgent_ms;   // since when a request waits for it; 0: none does
+    unsigned n_awaited;  // answers of c-ares that will come, whatever happens
+    unsigned n_domains;  // of the search list that count
+    unsigned candidate;  // the next one of the names to try
     bool is_urgent, is_running, is_over, is_of_file;
     struct query queries[FAMILIES];
     struct family_answer answers[FAMILIES];
@@ -365,6 +366,20 @@ static void start(struct lookup *lookup)
     ares_getaddrinfo(client->files, name, NULL, &hints, on_file, lookup);
 }
 
+// Who waited for it has given up by now: the queue must not grow longer than they wait.
+static bool is_too_late(const struct lookup *lookup)
+{
+    const struct lookup_client *client = lookup->client;
+    return client->loop->now_ms - lookup->urgent_ms >= client->options.deadline_ms;
+}
+
+static void give_up(struct lookup *lookup)
+{
+    for (unsigned i = 0; i < FAMILIES; i++)
+        take_status(&lookup->answers[i], ARES_ETIMEOUT);
+    finish(lookup);
+}
+
 // Answers may come inside start(), whose ends would start the next one: not ever deeper.
 static void start_queued(struct lookup_client *client)
 {
@@ -379,7 +394,11 @@ static void start_queued(struct lookup_client *client)
             from = &client->queued;
         if (!from)
             break;
-        start(LIST_ENTRY(from->next, struct lookup, node));
+        struct lookup *lookup = LIST_ENTRY(from->next, struct lookup, node);
+        if (lookup->is_urgent && is_too_late(lookup))
+            give_up(lookup);
+        else
+            start(lookup);
     }
     client->is_starting = false;
 }
@@ -396,6 +415,7 @@ void lookup_begin(struct lookup_client *client, struct str name, unsigned how,
     lookup->on_answer = on_answer;
     lookup->arg = arg;
     lookup->is_urgent = how & LOOKUP_URGENT;
+    lookup->urgent_ms = lookup->is_urgent ? client->loop->now_ms : 0;
     lookup->n_domains = how & LOOKUP_SEARCHES ? client->search.n : 0;
     lookup->name = (struct str){memcpy(lookup + 1, name.ptr, name.len), name.len};
     timer_init(&lookup->timer, on_lookup_timer);
@@ -410,6 +430,7 @@ void lookup_hurry(struct lookup *lookup)
     if (lookup->is_urgent || lookup->is_running)
         return;
     lookup->is_urgent = true;
+    lookup->urgent_ms = lookup->client->loop->now_ms;
     list_remove(&lookup->node);
     list_push_back(&lookup->client->urgent, &lookup->node);
     start_queued(lookup->client);

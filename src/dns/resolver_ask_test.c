@@ -212,6 +212,28 @@ static void test_a_name_that_a_client_chose_is_not_searched_for(void **state)
     learn("db.shop", "192.0.2.1"); // what the configuration says may be short
 }
 
+static void test_questions_that_waited_too_long_are_not_asked_any_more(void **state)
+{
+    enum { NAMES = 1000 };
+    char servers[32], name[32];
+    struct resolver_options options = test_options(servers);
+    options.deadline_ms = 200;
+    replace_resolver(&options);
+    server.ignored = 1000000;
+    for (unsigned i = 0; i < NAMES; i++) {
+        snprintf(name, sizeof name, "n%u.example.com", i);
+        ask(name);
+    }
+    turn_until(&told.n_failed, NAMES);
+    assert_in_range(server.a.queries, 1, 400); // 160 at once
+    assert_int_equal(counts().timeouts, NAMES);
+    assert_int_equal(counts().running + counts().queued, 0);
+    server.ignored = 0;
+    answer_with(60, OCTETS(1));
+    ask("new.example.com");
+    turn_until(&told.n_found, 1);
+}
+
 static void test_questions_under_way_end_with_the_resolver(void **state)
 {
     server.ignored = 1000;
@@ -239,6 +261,7 @@ int main(void)
         TOLD(test_names_that_requests_ask_for_are_bounded),
         TOLD(test_a_request_does_not_wait_behind_names_of_the_configuration),
         TOLD(test_a_name_that_a_client_chose_is_not_searched_for),
+        TOLD(test_questions_that_waited_too_long_are_not_asked_any_more),
         TOLD(test_questions_under_way_end_with_the_resolver),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
