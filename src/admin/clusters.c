@@ -36,6 +36,16 @@ static void add_endpoint(const struct proxy *proxy, const struct cluster *cluste
     for (size_t i = 0; i < ENDPOINT_COUNTER_COUNT; i++)
         buf_printf(out, "%.*s::%.*s::%s::%llu\n", STR_ARG(cluster->name), STR_ARG(endpoint->text),
                    words[i], (unsigned long long)values[i]);
+    struct endpoint_pool pool;
+    proxy_endpoint_pool(proxy, endpoint, &pool);
+    buf_printf(out, "%.*s::%.*s::cx_parked::%u\n", STR_ARG(cluster->name), STR_ARG(endpoint->text),
+               pool.n_parked);
+    if (pool.idle_limit_ms)
+        buf_printf(out, "%.*s::%.*s::idle_limit_ms::%u\n", STR_ARG(cluster->name),
+                   STR_ARG(endpoint->text), pool.idle_limit_ms);
+    if (pool.is_warm)
+        buf_printf(out, "%.*s::%.*s::warm::true\n", STR_ARG(cluster->name),
+                   STR_ARG(endpoint->text));
     buf_printf(out, "%.*s::%.*s::weight::%u\n", STR_ARG(cluster->name), STR_ARG(endpoint->text),
                endpoint->weight);
 }

@@ -249,6 +249,9 @@ static void test_cluster_rows_look_like_envoys(void **state)
     render(clusters_add_piece, NULL, &text);
     assert_has_line(text.data, "outbound|80||\"svc\\000000::10.0.0.1:80::cx_active::1");
     assert_has_line(text.data, "outbound|80||\"svc\\000000::10.0.0.1:80::weight::3");
+    assert_has_line(text.data, "outbound|80||\"svc\\000000::10.0.0.1:80::cx_parked::1");
+    assert_has_line(text.data, "outbound|80||\"svc\\000000::10.0.0.1:80::idle_limit_ms::5000");
+    assert_has_line(text.data, "outbound|80||\"svc\\000000::10.0.0.1:80::warm::true");
     assert_has_line(text.data, "outbound|80||\"svc\\000001::10.0.0.1:80::rq_total::0");
     assert_has_line(text.data, "outbound|80||\"svc\\000000::rq_total::0");
     assert_has_line(text.data, "outbound|80||\"svc\\000000::rq_active::1");

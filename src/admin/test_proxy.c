@@ -119,3 +119,13 @@ bool proxy_endpoint_counters(const struct proxy *proxy, const struct endpoint *e
         ret[i] = endpoint->slot + i;
     return true;
 }
+
+void proxy_endpoint_pool(const struct proxy *proxy, const struct endpoint *endpoint,
+                         struct endpoint_pool *ret)
+{
+    (void)proxy;
+    bool is_used = endpoint->slot % 2 == 0;
+    *ret = (struct endpoint_pool){.n_parked = is_used ? 1 : 0,
+                                  .idle_limit_ms = is_used ? 5000 : 0,
+                                  .is_warm = is_used};
+}

@@ -600,3 +600,17 @@ bool proxy_endpoint_counters(const struct proxy *proxy, const struct endpoint *e
     }
     return found;
 }
+
+void proxy_endpoint_pool(const struct proxy *proxy, const struct endpoint *endpoint,
+                         struct endpoint_pool *ret)
+{
+    *ret = (struct endpoint_pool){0};
+    struct shared_slot *slot = shared_pool_find(proxy->pool, endpoint->slot,
+                                                proxy->current->endpoint_identity[endpoint->slot]);
+    if (!slot)
+        return;
+    ret->n_parked = atomic_load_explicit(&slot->n_parked, memory_order_relaxed);
+    ret->idle_limit_ms = idle_limit_get(&slot->idle_limit, clock_monotonic_ms());
+    ret->is_warm = slot->warmth.is_listed;
+    shared_pool_unlock(slot);
+}

@@ -82,3 +82,11 @@ bool proxy_cluster_counters(const struct proxy *proxy, const struct cluster *clu
                             uint64_t ret[CLUSTER_COUNTER_COUNT]);
 bool proxy_endpoint_counters(const struct proxy *proxy, const struct endpoint *endpoint,
                              uint64_t ret[ENDPOINT_COUNTER_COUNT]);
+// What all workers share of an endpoint (shared_pool.h); all 0 when nothing was ever sent there.
+struct endpoint_pool {
+    uint32_t n_parked;      // connections that wait for any worker
+    uint32_t idle_limit_ms; // how long the endpoint keeps idle ones, as learnt; 0: not known
+    bool is_warm;           // connections are opened before they are needed
+};
+void proxy_endpoint_pool(const struct proxy *proxy, const struct endpoint *endpoint,
+                         struct endpoint_pool *ret);

@@ -125,6 +125,20 @@ struct shared_slot *shared_pool_lock(struct shared_pool *pool, uint32_t number, 
     return NULL;
 }
 
+struct shared_slot *shared_pool_find(struct shared_pool *pool, uint32_t number, uint64_t identity)
+{
+    struct shared_page *page =
+        atomic_load_explicit(&pool->pages[number / SLOTS_PER_PAGE], memory_order_acquire);
+    if (!page)
+        return NULL;
+    struct shared_slot *slot = &page->slots[number % SLOTS_PER_PAGE];
+    shared_pool_lock_slot(slot);
+    if (slot->identity == identity)
+        return slot;
+    shared_pool_unlock(slot);
+    return NULL;
+}
+
 // ---- parked connections ----
 
 static void count_parked(struct shared_pool *pool, struct shared_slot *slot, uint32_t number,

@@ -47,6 +47,8 @@ void shared_pool_destroy(struct shared_pool *pool); // nothing is parked
 struct shared_slot *shared_pool_slot(struct shared_pool *pool, uint32_t number); // made if need be
 // The slot, locked, with the facts of `identity`; NULL (and not locked): it is another's already.
 struct shared_slot *shared_pool_lock(struct shared_pool *pool, uint32_t number, uint64_t identity);
+// The same, but makes none: NULL also where nothing was ever kept. Any thread.
+struct shared_slot *shared_pool_find(struct shared_pool *pool, uint32_t number, uint64_t identity);
 void shared_pool_lock_slot(struct shared_slot *slot); // whosever it is
 void shared_pool_unlock(struct shared_slot *slot);
 struct warm_list *shared_pool_warm_list(struct shared_pool *pool);

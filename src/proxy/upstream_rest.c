@@ -183,6 +183,8 @@ static void rest(struct upstream *up)
         return;
     }
     if (up->state != UP_SHARED) {
+        if (up->n_requests <= 1)
+            upstream_keep_session(up); // others may need one before this one ends
         list_idle(up);
         if (up->host)
             upstream_limit_hosts(&up->slot->idle);

@@ -35,7 +35,11 @@ struct tls_session *tls_take_session(struct tls_conn *conn)
     size_t len = strlen(conn->host) + 1;
     struct tls_session *session = malloc(sizeof(*session) + len);
     CHECK(session);
-    session->session = conn->session;
+    // One of its own: what the connection comes to (an end without close_notify) marks OpenSSL's as
+    // not resumable.
+    session->session = SSL_SESSION_dup(conn->session);
+    CHECK(session->session);
+    SSL_SESSION_free(conn->session);
     conn->session = NULL;
     memcpy(session->context_digest, conn->context->digest, DIGEST_BYTES);
     memcpy(session->host, conn->host, len);
@@ -56,6 +60,7 @@ struct tls_session *tls_session_copy(const struct tls_session *session)
     struct tls_session *copy = malloc(bytes);
     CHECK(copy);
     memcpy(copy, session, bytes);
-    SSL_SESSION_up_ref(copy->session);
+    copy->session = SSL_SESSION_dup(session->session);
+    CHECK(copy->session);
     return copy;
 }
