@@ -30,22 +30,13 @@ static enum first_bytes look_for(struct str bytes, const char *text, bool ignore
     return FIRST_BYTES_HTTP;
 }
 
-static bool is_alphanumeric(char c)
-{
-    char lower = ascii_lower(c);
-    return (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9');
-}
-
-// What follows the method: a path, "* HTTP/" (of HTTP/2's preface, too), an absolute URI, or a host
-// behind CONNECT (RFC 9112, 3.2). So lines of other text protocols (NICK x, PING, CONNECT {...},
-// OPTIONS rtsp://...) are not taken for HTTP.
-static enum first_bytes look_for_target(struct str method, struct str target)
+// What follows the method: a path, "* HTTP/" (of HTTP/2's preface, too), or an absolute URI (RFC
+// 9112, 3.2). So lines of other text protocols (NICK x, PING, OPTIONS rtsp://...) are not taken for
+// HTTP. Nor is CONNECT: what it begins is a tunnel through a proxy of the client's choice.
+static enum first_bytes look_for_target(struct str target)
 {
     if (target.len == 0)
         return FIRST_BYTES_MORE;
-    if (str_is(method, "CONNECT"))
-        return is_alphanumeric(target.ptr[0]) || target.ptr[0] == '[' ? FIRST_BYTES_HTTP
-                                                                      : FIRST_BYTES_OTHER;
     if (target.ptr[0] == '/')
         return FIRST_BYTES_HTTP;
     if (target.ptr[0] == '*')
@@ -68,7 +59,7 @@ static enum first_bytes look_for_http(struct str bytes)
         return FIRST_BYTES_MORE;
     if (len == 0 || bytes.ptr[len] != ' ')
         return FIRST_BYTES_OTHER;
-    return look_for_target(str_upto(bytes, len), str_from(bytes, len + 1));
+    return look_for_target(str_from(bytes, len + 1));
 }
 
 enum first_bytes first_bytes_look(struct str bytes, struct client_hello *hello)

@@ -86,3 +86,24 @@ static inline void add_http(struct snapshot_builder *builder, struct builder_cap
                                              .n_targets = 1,
                                              .total_weight = 1});
 }
+
+// A ClientHello of TLS 1.2 that asks for `name` ("": for none) and offers one cipher suite.
+static inline size_t make_hello(const char *name, char *out)
+{
+    static const char front[] = "\x16\x03\x01\x00_\x01\x00\x00_\x03\x03"
+                                "0123456789abcdef0123456789abcdef"
+                                "\x00\x00\x02\x13\x01\x01\x00";
+    size_t name_len = strlen(name), at = sizeof front - 1;
+    memcpy(out, front, at);
+    if (name_len > 0) {
+        const char sni[] = {
+            0, (char)(name_len + 9), 0, 0, 0, (char)(name_len + 5), 0, (char)(name_len + 3), 0,
+            0, (char)name_len};
+        memcpy(out + at, sni, sizeof sni);
+        memcpy(out + at + sizeof sni, name, name_len);
+        at += sizeof sni + name_len;
+    }
+    out[4] = (char)(at - 5);
+    out[8] = (char)(at - 9);
+    return at;
+}

@@ -387,6 +387,37 @@ static void test_who_leaves_while_a_name_is_awaited_leaves_nothing(void **state)
     wait_until_quiet(gate);
 }
 
+static void test_the_name_of_tls_is_looked_up_likewise(void **state)
+{
+    struct gate *gate = *state;
+    char hello[256];
+    size_t len = make_hello("x.a.example", hello);
+    world.has_dns_name = true;
+    open_gate(gate);
+    dial("192.0.2.1:443");
+    struct peer *client = connect_to_gate(gate);
+    say_bytes(client, hello, len);
+    wait_until_asked(gate, 1);
+    struct peer *endpoint = accept_from_gate(gate);
+    while (endpoint->len < len)
+        assert_int_equal(hear_more(endpoint), 1);
+    assert_memory_equal(endpoint->data, hello, len);
+    hang_up(client);
+    hang_up(endpoint);
+    world.has_dns_name = false; // the client's own choice now
+    publish(gate, &gate->endpoint_address);
+    client = connect_to_gate(gate);
+    say_bytes(client, hello, len);
+    wait_until_asked(gate, 2);
+    assert_string_equal(world.asked, "x.a.example");
+    hear_reset(client);
+    hang_up(client);
+    wait_until_quiet(gate);
+    expect_log(gate, "0 - - wild-tls outbound|80||*.a.example 1\n"
+                     "0 DF dns_resolution_failure{address_refused} wild-tls "
+                     "outbound|80||*.a.example 0\n");
+}
+
 static void test_a_name_is_not_awaited_for_ever(void **state)
 {
     struct gate *gate = *state;
@@ -435,6 +466,7 @@ int main(void)
         TEST(a_name_of_elsewhere_is_not_looked_up),
         TEST(the_next_address_is_tried_when_one_does_not_answer),
         TEST(who_leaves_while_a_name_is_awaited_leaves_nothing),
+        TEST(the_name_of_tls_is_looked_up_likewise),
         TEST(a_name_is_not_awaited_for_ever),
         TEST(a_cluster_that_is_gone_takes_its_connections_along),
     };
