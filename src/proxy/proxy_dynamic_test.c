@@ -27,6 +27,7 @@ static struct snapshot *build_dynamic(struct gate *gate, const struct address *e
     struct builder_captured *captured = builder_captured(listener, 0);
     struct cluster *undeclared = cluster_at(
         builder, world.is_registry_only ? "BlackHoleCluster" : "PassthroughCluster", NULL);
+    undeclared->is_missing = world.is_registry_only;
     undeclared->discovery = world.is_registry_only ? CLUSTER_STATIC : CLUSTER_ORIGINAL_DST;
     undeclared->connect_timeout_ms = 2000;
     struct tcp_route tcp = tcp_to(builder, "", undeclared);

@@ -245,8 +245,9 @@ static void choose_tcp_cluster(struct stream *stream, const struct tcp_routes *r
         return;
     }
     stream->cluster = stream->target->cluster;
-    stream_note_undeclared(stream);
-    if (stream->cluster->is_missing)
+    if (stream_note_undeclared(stream))
+        end_tcp(stream, FLAG_BIT(UH), STR("no_healthy_upstream")); // as Envoy says
+    else if (stream->cluster->is_missing)
         end_tcp(stream, FLAG_BIT(NC), STR("cluster_not_found"));
     else if (stream->cluster->discovery == CLUSTER_STATIC && stream->cluster->n_endpoints == 0)
         end_tcp(stream, FLAG_BIT(UH), STR("no_healthy_upstream"));

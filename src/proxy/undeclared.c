@@ -143,13 +143,14 @@ static void count_refused(struct stream *stream)
     COUNT(slot->counters[CLUSTER_COUNTER_FAILURES], 1);
 }
 
-void stream_note_undeclared(struct stream *stream)
+bool stream_note_undeclared(struct stream *stream)
 {
     enum undeclared_policy policy;
     char text[ADDRESS_TEXT_MAX];
     if (stream->down->captured != CAPTURED_OUT || !is_undeclared(stream->cluster, &policy))
-        return;
+        return false;
     undeclared_count(stream->worker->undeclared, host_of(stream, text), policy);
     if (policy == UNDECLARED_REFUSED)
         count_refused(stream);
+    return policy == UNDECLARED_REFUSED;
 }

@@ -29,5 +29,6 @@ uint32_t undeclared_sum(const struct undeclared *const *all, unsigned n,
                         struct undeclared_host ret[]); // of UNDECLARED_HOSTS_MAX + 1
 
 struct stream;
-// Notes a request or TCP session whose cluster says that its destination is declared nowhere.
-void stream_note_undeclared(struct stream *stream);
+// Notes a request or TCP session whose cluster says that its destination is declared nowhere. true:
+// and that it is refused for that.
+bool stream_note_undeclared(struct stream *stream);
