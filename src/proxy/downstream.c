@@ -229,7 +229,7 @@ void downstream_drain(struct downstream *down)
         return;
     }
     down->close_after = true;
-    if (!downstream_is_silent(down) &&
+    if (!downstream_awaits_request(down) &&
         (down->state != DOWN_IDLE || sock_has_unread(&down->sock)))
         return; // a request is here: it is answered
     int64_t age_ms = (down->worker->loop.now_ns - down->accepted_ns) / 1000000;

@@ -149,10 +149,12 @@ bool downstream_on_look_timeout(struct downstream *down)
     return true;
 }
 
-bool downstream_is_silent(const struct downstream *down)
+bool downstream_awaits_request(const struct downstream *down)
 {
+    struct found found;
     return down->state == DOWN_GREETING && down->greeting->step == GREET_LOOK &&
-           down->rx_off == down->rx_end && !sock_has_unread(&down->sock);
+           down->rx_off == down->rx_end && !sock_has_unread(&down->sock) && find(down, &found) &&
+           found.destination->protocol == CAPTURE_HTTP;
 }
 
 // ---- the door ----

@@ -550,16 +550,25 @@ static void note_drained(void *arg)
     *(bool *)arg = true;
 }
 
-static void test_draining_does_not_wait_for_who_says_nothing(void **state)
+static void test_draining_waits_for_no_request_and_serves_who_has_just_come(void **state)
 {
     struct gate *gate = *state;
+    gate->options.detect_timeout_ms = 300;
     open_gate(gate);
     dial("192.0.2.1:80");
     struct peer *web = connect_to_gate(gate);
     wait_for_counter(gate, PROXY_COUNTER_CONNECTIONS_ACTIVE, 1);
+    dial("192.0.2.1:22");
+    struct peer *silent = connect_to_gate(gate);
+    wait_for_counter(gate, PROXY_COUNTER_CONNECTIONS_ACTIVE, 2);
     proxy_drain(gate->proxy, WAIT_S * 1000, note_drained, &gate->is_drained);
     hear_end(web);
     hang_up(web);
+    struct peer *endpoint = accept_from_gate(gate);
+    say(endpoint, "SSH-2.0-server\r\n");
+    hear(silent, "SSH-2.0-server\r\n");
+    hang_up(silent);
+    hang_up(endpoint);
     while (!gate->is_drained)
         loop_turn(&gate->loop, 10);
 }
@@ -591,7 +600,7 @@ int main(void)
         TEST(what_leads_back_to_the_listener_is_not_forwarded),
         TEST(behind_tproxy_the_socket_s_own_address_was_dialled),
         TEST(a_change_that_does_not_concern_it_leaves_a_connection_be),
-        TEST(draining_does_not_wait_for_who_says_nothing),
+        TEST(draining_waits_for_no_request_and_serves_who_has_just_come),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

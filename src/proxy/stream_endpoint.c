@@ -60,6 +60,8 @@ static const struct endpoint *pick_dialled(struct stream *stream)
     if (!stream->down->captured)
         return fail(stream, FLAG_BIT(UH), STR("no_healthy_upstream"), STR("no healthy upstream"));
     stream->candidates[0] = stream->down->local;
+    if (stream->cluster->dns_port)
+        stream->candidates[0].port = stream->cluster->dns_port; // targetPort
     stream->n_candidates = 1;
     return pick_candidate(stream);
 }

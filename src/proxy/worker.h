@@ -337,7 +337,8 @@ static inline bool listener_is_captured(const struct listener *listener)
 void downstream_begin_captured(struct downstream *down, const struct listener *listener);
 // What is behind the port that was dialled, in the current snapshot. NULL: no longer served.
 const struct captured_port *downstream_captured_port(struct downstream *down);
-bool downstream_is_silent(const struct downstream *down); // ... and has said nothing so far
+// It is of HTTP for certain, and no byte of its first request has come.
+bool downstream_awaits_request(const struct downstream *down);
 
 // ---- upstream.c ----
 

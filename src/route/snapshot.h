@@ -72,7 +72,7 @@ struct cluster {
     uint8_t discovery; // enum cluster_discovery
     bool is_external;  // outside the cluster (ServiceEntry): its connections are kept warm, its
                        // idle limits learnt
-    uint16_t dns_port; // DYNAMIC_DNS
+    uint16_t dns_port; // DYNAMIC_DNS; ORIGINAL_DST: in place of the port dialled, 0: that
     // DYNAMIC_DNS: the one name; empty: the host that is asked for, which must be below the
     // wildcard that the cluster's own name ends in. Also of a cluster whose only
     // name has not been answered yet: it is DYNAMIC_DNS until a snapshot has its addresses.
