@@ -24,7 +24,7 @@
     /* services and listeners */ \
     X(DANGLING_SERVICE,  "dangling-service",  DIAG_ERROR,   "A route names a Service that does not exist; its requests are answered 503.") \
     X(DANGLING_PORT,     "dangling-port",     DIAG_ERROR,   "A route names a port that its Service does not have; its requests are answered 503.") \
-    X(NO_ENDPOINTS,      "no-endpoints",      DIAG_NOTE,    "A routed Service has no EndpointSlice, no Endpoints and no Pod; its requests are answered 503.") \
+    X(NO_ENDPOINTS,      "no-endpoints",      DIAG_NOTE,    "A routed Service has no EndpointSlice, no Endpoints and no Pod, or a ServiceEntry (its subset) no endpoint; its requests are answered 503.") \
     X(ENDPOINT_ADDRESS,  "endpoint-address",  DIAG_WARNING, "The endpoints of a slice are names, not IP addresses; they get no requests.") \
     X(ENDPOINT_UNIX,     "endpoint-unix",     DIAG_ERROR,   "An endpoint of a ServiceEntry, or a WorkloadEntry, is a Unix domain socket, which is not served; it is left out.") \
     X(EXTERNAL_LOOP,     "external-loop",     DIAG_ERROR,   "A Service of type ExternalName leads back to itself; its requests are answered 503.") \

@@ -14,8 +14,9 @@ struct gathering {
     const struct service_entry_port *port; // of `entry`
     const struct text_map *labels;         // of a subset; NULL: all
     bool takes_names, one_at_a_time;
-    bool has_host; // the host itself was looked up
-    uint32_t n;    // endpoints in use
+    bool has_host;      // the host itself was looked up
+    uint32_t n_sources; // names and addresses that are endpoints
+    uint32_t n;         // addresses in use
 };
 
 static uint16_t target_of(const struct service_entry_port *port)
@@ -39,6 +40,7 @@ static void add_address(struct gathering *g, struct str address, uint16_t port, 
     struct str name = host_lower(g->c->scratch, address);
     if (str_has_suffix(name, STR(".")))
         name.len--;
+    g->n_sources++;
     g->n += endpoints_add_name(g->c, g->cluster, name, port, weight, g->one_at_a_time);
 }
 
@@ -117,6 +119,22 @@ static void gather_entry(struct gathering *g)
     }
 }
 
+static void report_no_endpoint(struct gathering *g, const struct catalog_port *port)
+{
+    const struct object *entry = port->entry;
+    const struct service_entry *of = entry->service_entry;
+    const char *why = "none of its endpoints can be used";
+    if (g->labels)
+        why = of->has_endpoints || of->has_selector
+                  ? "none of its endpoints has the labels of the subset"
+                  : "a host that is itself looked up has no labels, which the subset asks for";
+    else if (of->has_selector)
+        why = "no WorkloadEntry and no ready Pod of its namespace has the labels of its "
+              "workloadSelector";
+    complain(g->c, DIAG_NO_ENDPOINTS, entry, entry->name_line, entry->name_col,
+             STR("metadata.name"), "%.*s: %s", STR_ARG(g->cluster->name), why);
+}
+
 static void gather(struct gathering *g, const struct catalog_port *port)
 {
     for (uint32_t i = 0; i < g->host->n_entries; i++) {
@@ -130,6 +148,8 @@ static void gather(struct gathering *g, const struct catalog_port *port)
         }
     }
     endpoints_settle(g->cluster, g->n);
+    if (g->n_sources == 0)
+        report_no_endpoint(g, port);
 }
 
 static void discover(struct compiler *c, struct cluster *cluster, const struct catalog_host *host,
@@ -141,8 +161,10 @@ static void discover(struct compiler *c, struct cluster *cluster, const struct c
     case RESOLUTION_NONE:
         // A gateway's client has dialled the gateway: there is nowhere to go, which is reported
         // where a route leads here.
-        if (c->options->is_sidecar)
-            cluster->discovery = CLUSTER_ORIGINAL_DST;
+        if (!c->options->is_sidecar)
+            return;
+        cluster->discovery = CLUSTER_ORIGINAL_DST;
+        cluster->dns_port = (uint16_t)port->of_entry->target_port.value;
         return;
     case RESOLUTION_DYNAMIC_DNS:
         cluster->discovery = CLUSTER_DYNAMIC_DNS;

@@ -401,6 +401,35 @@ static void test_the_address_dialled_is_known_to_a_sidecar_alone(void **state)
     world_fini(&world);
 }
 
+static void test_an_entry_without_endpoints_says_why(void **state)
+{
+    static const struct {
+        const char *spec, *why;
+    } cases[] = {
+        {"resolution: STATIC, endpoints: [{address: 192.0.2.1}]", "has the labels of the subset"},
+        {"resolution: DNS", "has no labels"},
+        {"resolution: STATIC, workloadSelector: {labels: {app: x}}",
+         "has the labels of the subset"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct world world;
+        char yaml[1024];
+        world_init(&world);
+        world_load(&world,
+                   GATEWAY ROUTES("{route: [{destination: {host: api.example.com, subset: eu}}]}")
+                       RULE("api.example.com", "subsets: [{name: eu, labels: {region: eu}}]"));
+        snprintf(yaml, sizeof yaml, ENTRY("a", "hosts: [api.example.com], " PORT ", %s"),
+                 cases[i].spec);
+        world_load(&world, yaml);
+        world_compile(&world);
+        assert_int_equal(world_count(&world, DIAG_NO_ENDPOINTS), 1);
+        const struct diag *diag = diags_get(world.diags, 0);
+        if (!strstr(diag->message.ptr, cases[i].why))
+            fail_msg("%.*s", STR_ARG(diag->message));
+        world_fini(&world);
+    }
+}
+
 static void test_the_catalog_knows_services_and_entries(void **state)
 {
     struct world world;
@@ -460,6 +489,7 @@ int main(void)
         cmocka_unit_test(test_connections_that_bring_no_host_ask_for_that_of_the_entry),
         cmocka_unit_test(test_an_entry_is_seen_where_it_is_exported_to),
         cmocka_unit_test(test_the_address_dialled_is_known_to_a_sidecar_alone),
+        cmocka_unit_test(test_an_entry_without_endpoints_says_why),
         cmocka_unit_test(test_the_catalog_knows_services_and_entries),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -127,7 +127,7 @@ static const struct field port_fields[] = {
      .type = FIELD_NUMBER,
      AT(struct service_entry_port, target_port),
      .max = 65535,
-     .doc = "Port of the endpoints; without one the same."},
+     .doc = "Port of the endpoints; without one the same, with resolution NONE the one dialled."},
 };
 static const struct table port_table = {
     .name = "ServicePort",

@@ -6,8 +6,9 @@
 
 static struct {
     bool has_dns_name, is_registry_only;
-    uint32_t n_clusters; // of the wildcard; 0: gone
-    struct {             // what DNS says
+    bool has_target_port; // what was dialled is reached at the endpoint's port
+    uint32_t n_clusters;  // of the wildcard; 0: gone
+    struct {              // what DNS says
         enum name_status status;
         const char *addresses[4];
         bool is_slow; // answered by answer_now()
@@ -30,6 +31,7 @@ static struct snapshot *build_dynamic(struct gate *gate, const struct address *e
     undeclared->is_missing = world.is_registry_only;
     undeclared->discovery = world.is_registry_only ? CLUSTER_STATIC : CLUSTER_ORIGINAL_DST;
     undeclared->connect_timeout_ms = 2000;
+    undeclared->dns_port = world.has_target_port ? endpoint->port : 0;
     struct tcp_route tcp = tcp_to(builder, "", undeclared);
     enum capture_protocol old;
     builder_captured_protocol(captured, NULL, CAPTURE_DETECT, &old);
@@ -450,6 +452,23 @@ static void test_a_cluster_that_is_gone_takes_its_connections_along(void **state
     wait_until_quiet(gate);
 }
 
+static void test_the_address_dialled_may_be_reached_at_another_port(void **state)
+{
+    struct gate *gate = *state;
+    world.has_target_port = true;
+    open_gate(gate);
+    dial("127.0.0.1:9");
+    struct peer *client = connect_to_gate(gate);
+    say(client, get);
+    struct peer *endpoint = accept_from_gate(gate);
+    hear_head(endpoint);
+    say(endpoint, ok);
+    hear_whole_response(client, 200);
+    hang_up(client);
+    hang_up(endpoint);
+    wait_until_quiet(gate);
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN); // as the program does
@@ -459,6 +478,7 @@ int main(void)
         TEST(workers_share_connections_to_the_address_dialled),
         TEST(tcp_goes_to_the_address_dialled),
         TEST(where_nobody_listens_at_the_address_dialled),
+        TEST(the_address_dialled_may_be_reached_at_another_port),
         TEST(what_is_declared_nowhere_follows_the_policy_that_is_in_force),
         TEST(a_declared_name_may_be_anywhere),
         TEST(a_name_of_a_client_does_not_lead_to_this_host),
