@@ -119,6 +119,16 @@ void builder_add_retiring(struct snapshot_builder *builder, struct cluster *clus
                  &(struct added_endpoint){.address = *address, .weight = 1, .is_retiring = true});
 }
 
+uint32_t builder_n_endpoints(const struct cluster *cluster)
+{
+    return ((const struct cluster_cell *)cluster)->added.n;
+}
+
+const struct address *builder_endpoint(const struct cluster *cluster, uint32_t i)
+{
+    return &((const struct cluster_cell *)cluster)->added.items[i].address;
+}
+
 // ---- listeners, virtual hosts, routes ----
 
 struct str address_key(const struct address *address, uint16_t port, uint8_t kind,
@@ -282,6 +292,20 @@ struct builder_vhost *builder_vhost(struct builder_hosts *hosts, struct str name
     return vhost;
 }
 
+bool builder_has_vhost(const struct builder_hosts *hosts, struct str name)
+{
+    return map_find(hosts->vhosts[0], name) || map_find(hosts->vhosts[1], name);
+}
+
+bool builder_vhost_alias(struct builder_hosts *hosts, struct str name, struct builder_vhost *of)
+{
+    CHECK(!of->alias_of && !of->chain);
+    if (builder_has_vhost(hosts, name))
+        return false;
+    builder_vhost(hosts, name, false)->alias_of = of;
+    return true;
+}
+
 // Whoever reads what users write refuses texts that would end a line of a message's head. One that
 // comes this far would let a route write headers, or requests, of its own.
 static bool fits_a_head(struct str text)
@@ -317,6 +341,7 @@ struct route *builder_add_route(struct builder_vhost *vhost, const struct route 
 {
     struct arena *scratch = vhost->builder->scratch;
     check_texts(route);
+    CHECK(!vhost->alias_of);
     struct route *copy = arena_copy(scratch, route, sizeof(*route));
     copy->rank = vhost->n_routes;
     vhost->routes = grow(scratch, vhost->routes, vhost->n_routes, &vhost->cap, sizeof(copy));

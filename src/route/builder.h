@@ -19,6 +19,9 @@ struct cluster *builder_cluster(struct snapshot_builder *builder, struct str nam
                                 bool *ret_is_new);
 void builder_add_endpoint(struct snapshot_builder *builder, struct cluster *cluster,
                           const struct address *address, uint32_t weight);
+// What was added so far, before sealing.
+uint32_t builder_n_endpoints(const struct cluster *cluster);
+const struct address *builder_endpoint(const struct cluster *cluster, uint32_t i);
 // An address whose pooled connections are still good; one that is also a real endpoint is that.
 void builder_add_retiring(struct snapshot_builder *builder, struct cluster *cluster,
                           const struct address *address);
@@ -96,6 +99,9 @@ struct builder_vhost;
 // that takes any depth (the narrower is tried first).
 struct builder_vhost *builder_vhost(struct builder_hosts *hosts, struct str name,
                                     bool is_one_label);
+// One more name of any depth for `of`, which has routes of its own. False: the name is taken.
+bool builder_vhost_alias(struct builder_hosts *hosts, struct str name, struct builder_vhost *of);
+bool builder_has_vhost(const struct builder_hosts *hosts, struct str name);
 // Routes keep the order of adding as rank. `route` is copied, its targets when sealed; what else it
 // points to is not and must lie in builder_arena().
 // The copy may be changed until it is sealed; sealing copies once more.

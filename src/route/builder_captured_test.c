@@ -203,6 +203,42 @@ static void test_names_of_tls_lead_to_chains(void **state)
     assert_null(listener->captured[0].sni);
 }
 
+static void test_an_alias_shares_the_routes_of_its_virtual_host(void **state)
+{
+    struct made *made = *state;
+    struct builder_hosts *hosts = builder_captured_hosts(builder_captured(made->listener, 80));
+    struct builder_vhost *whole = builder_vhost(hosts, STR("b.default.svc"), false);
+    assert_true(builder_vhost_alias(hosts, STR("a"), whole)); // sorted in front of it
+    assert_true(builder_vhost_alias(hosts, STR("*.b.default"), whole));
+    assert_true(builder_vhost_alias(hosts, STR("c"), whole));
+    assert_false(builder_vhost_alias(hosts, STR("c"), builder_vhost(hosts, STR("d"), false)));
+    assert_true(builder_has_vhost(hosts, STR("c")));
+    assert_false(builder_has_vhost(hosts, STR("e")));
+    for (int i = 0; i < 40; i++) // enough for an index
+        builder_add_route(whole, &(struct route){.action = ROUTE_RESPOND,
+                                                 .status = 200,
+                                                 .path_kind = PATH_EXACT,
+                                                 .path = i ? STR("/x") : STR("/y")});
+    const struct listener *listener = seal_made(made);
+    const struct host_table *table = listener_captured_port(listener, 80)->hosts->table;
+    const struct vhost *real = host_table_find(table, STR("b.default.svc"));
+    assert_null(real->alias_of);
+    assert_int_equal(real->n_routes, 40);
+    assert_non_null(real->index);
+    static const char *const names[] = {"a", "x.b.default", "c"};
+    for (size_t i = 0; i < 3; i++) {
+        const struct vhost *alias = host_table_find(table, str_of(names[i]));
+        assert_non_null(alias);
+        assert_ptr_equal(alias->alias_of, real);
+        assert_ptr_equal(alias->routes, real->routes);
+        assert_ptr_equal(alias->index, real->index);
+        assert_int_equal(alias->n_routes, 40);
+    }
+    assert_int_equal(host_table_find(table, STR("d"))->n_routes, 0);
+    const struct request_view view = fixture_request("/x");
+    assert_ptr_equal(vhost_find_route(host_table_find(table, STR("a")), &view), real->routes[1]);
+}
+
 static void test_retiring_addresses_stand_behind_the_endpoints(void **state)
 {
     struct made *made = *state;
@@ -249,6 +285,7 @@ int main(void)
         TEST(test_a_port_has_the_hosts_and_routes_of_port_0_behind_its_own),
         TEST(test_an_address_has_its_own_routes_and_protocol),
         TEST(test_names_of_tls_lead_to_chains),
+        TEST(test_an_alias_shares_the_routes_of_its_virtual_host),
         TEST(test_retiring_addresses_stand_behind_the_endpoints),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,7 +35,9 @@ struct builder_vhost {
     struct snapshot_builder *builder;
     struct str name;
     bool is_one_label;
-    struct builder_chain *chain; // in a table of SNI names
+    struct builder_chain *chain;    // in a table of SNI names
+    struct builder_vhost *alias_of; // NULL: it is none
+    struct vhost *sealed;           // where it lies; NULL: not yet
     struct route **routes;
     uint32_t n_routes, cap;
 };

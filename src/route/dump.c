@@ -215,8 +215,10 @@ static void dump_vhost(struct dump *dump, const struct vhost *vhost)
 {
     begin_item(dump, "host", "host", vhost->name);
     put_flag_if(dump, "one_label", vhost->is_one_label);
+    if (vhost->alias_of)
+        put_word(dump, "routes_of", vhost->alias_of->name);
     begin_list(dump, "routes");
-    for (uint32_t i = 0; i < vhost->n_routes; i++) {
+    for (uint32_t i = 0; !vhost->alias_of && i < vhost->n_routes; i++) {
         const struct route *route = vhost->routes[i];
         begin_route(dump, route);
         put_word_if(dump, "from", route->origin);

@@ -220,8 +220,8 @@ static void prepare_regexes(const struct route *route)
     }
 }
 
-static struct vhost *seal_vhost(struct seal *seal, const struct builder_vhost *from, char *room,
-                                const struct layout *layout)
+static void seal_vhost(struct seal *seal, struct builder_vhost *from, char *room,
+                       const struct layout *layout)
 {
     struct vhost *vhost = (struct vhost *)room;
     const struct route **routes = (const struct route **)(room + layout->routes);
@@ -250,7 +250,17 @@ static struct vhost *seal_vhost(struct seal *seal, const struct builder_vhost *f
     }
     if (vhost->n_routes >= PATH_INDEX_MIN)
         vhost->index = path_index_build(seal->arena, routes, vhost->n_routes);
-    return vhost;
+    from->sealed = vhost;
+}
+
+// Once all that have routes are sealed.
+static void seal_alias(struct builder_vhost *from)
+{
+    const struct vhost *of = from->alias_of->sealed;
+    from->sealed->routes = of->routes;
+    from->sealed->n_routes = of->n_routes;
+    from->sealed->index = of->index;
+    from->sealed->alias_of = of;
 }
 
 // By name; of one name the narrower, for one label, first.
@@ -285,8 +295,15 @@ const struct http_hosts *seal_hosts(struct seal *seal, struct builder_hosts *fro
     const struct vhost **vhosts = ARENA_ARRAY(seal->arena, const struct vhost *, n);
     const char *base = room;
     for (uint32_t i = 0; i < n; i++) {
-        vhosts[i] = seal_vhost(seal, sorted[i].item, room, &layouts[i]);
+        struct builder_vhost *vhost = sorted[i].item;
+        seal_vhost(seal, vhost, room, &layouts[i]);
+        vhosts[i] = vhost->sealed;
         room += layouts[i].bytes;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        struct builder_vhost *vhost = sorted[i].item;
+        if (vhost->alias_of)
+            seal_alias(vhost);
     }
     struct http_hosts *hosts = ARENA_NEW(seal->arena, struct http_hosts);
     hosts->vhosts = vhosts;

@@ -202,6 +202,8 @@ struct vhost {
     const struct path_index *index;    // NULL: few routes, looked at one after the other
     uint32_t n_routes;
     bool is_one_label; // a wildcard that takes one label only (Ingress)
+    // Another name of that virtual host, whose routes and index are shared; NULL: it has its own.
+    const struct vhost *alias_of;
     // In a table of SNI names: what is behind that name; such an entry has no routes.
     const struct filter_chain *chain;
 };
