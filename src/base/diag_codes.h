@@ -70,6 +70,13 @@
     X(UNKNOWN_GATEWAY,   "unknown-gateway",   DIAG_ERROR,   "A VirtualService names a Gateway that does not exist; it is not served there.") \
     X(HOST_NOT_IN_GATEWAY, "host-not-in-gateway", DIAG_WARNING, "A VirtualService's host is none that the Gateway lists; it is not served there.") \
     X(MESH_ONLY,         "mesh-only",         DIAG_NOTE,    "The VirtualService, or a match block of it, names no Gateway or no port of one; it is for sidecars and has no effect here.") \
+    X(GATEWAY_ONLY,      "gateway-only",      DIAG_NOTE,    "Objects are for gateways alone: Gateways, Ingresses, VirtualServices that do not name mesh. In a sidecar they have no effect.") \
+    X(MESH_HOST_TAKEN,   "mesh-host-taken",   DIAG_WARNING, "An older VirtualService for sidecars has the host; of this one the rules for HTTP are not used for it, since they are not merged there.") \
+    X(SIDECAR_CONFLICT,  "sidecar-conflict",  DIAG_WARNING, "Several Sidecars are for the workload, or for its namespace; the oldest counts.") \
+    X(SIDECAR_UNKNOWN_HOST, "sidecar-unknown-host", DIAG_WARNING, "A Sidecar's egress lists a host that no Service, ServiceEntry or VirtualService declares there.") \
+    X(CAPTURE_CONFLICT,  "capture-conflict",  DIAG_WARNING, "Connections that are told apart by the address dialled alone go to an older host; this one gets none of them.") \
+    X(NO_CLUSTER_IP,     "no-cluster-ip",     DIAG_NOTE,    "A Service has TCP ports and no clusterIP in the manifest. A sidecar tells TCP apart by the address dialled, so its connections are taken as declared nowhere.") \
+    X(INBOUND_PORT,      "inbound-port",      DIAG_WARNING, "A Service of the workload has a named targetPort whose number no Pod with the workload's labels tells; a sidecar takes that port as declared nowhere.") \
     X(MATCH_NOT_APPLICABLE, "match-not-applicable", DIAG_WARNING, "A match block asks for a port, a Gateway or a source that none of the servers has which the VirtualService is bound to, or the rules are for another kind of server; they never apply here.") \
     X(MATCH_NEVER,       "match-never",       DIAG_WARNING, "A condition that no request can meet: a path that does not begin with /, or that has a query.") \
     X(NOT_EXPORTED,      "not-exported",      DIAG_NOTE,    "exportTo does not include this gateway's namespace; the object has no effect here.") \

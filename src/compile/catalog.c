@@ -14,11 +14,9 @@ struct catalog {
 
 // ---- ports and addresses ----
 
-static enum port_protocol protocol_of(const struct service_entry_port *port)
+enum port_protocol port_protocol_of(enum gateway_protocol protocol)
 {
-    if (!port->protocol_text.ptr)
-        return PORT_SAYS_NOTHING;
-    switch (port->protocol) {
+    switch (protocol) {
     case GATEWAY_HTTP:
     case GATEWAY_GRPC_WEB: // HTTP/1.1 will do for it
         return PORT_HTTP;
@@ -33,6 +31,11 @@ static enum port_protocol protocol_of(const struct service_entry_port *port)
         break;
     }
     return PORT_TCP;
+}
+
+static enum port_protocol protocol_of(const struct service_entry_port *port)
+{
+    return port->protocol_text.ptr ? port_protocol_of(port->protocol) : PORT_SAYS_NOTHING;
 }
 
 const struct catalog_port *catalog_port_numbered(const struct catalog_host *host, uint16_t number)

@@ -27,6 +27,8 @@ struct catalog_host {
     const struct object *const *entries; // ServiceEntries, oldest first
     uint32_t n_entries;
 };
+// What a port speaks whose protocol is written in one of these words.
+enum port_protocol port_protocol_of(enum gateway_protocol protocol);
 // How addresses of a ServiceEntry's host are found: the oldest entry says it.
 enum entry_resolution catalog_resolution(const struct catalog_host *host);
 

@@ -7,6 +7,7 @@
 #include "compile/gateway.h"
 #include "compile/ingress.h"
 #include "compile/service.h"
+#include "compile/sidecar.h"
 #include "source/text_files.h"
 
 enum { SCRATCH_BLOCK_BYTES = 64 * 1024, SUGGESTIONS_MAX = 50000 };
@@ -19,6 +20,16 @@ static bool expects_proxy(const void *arg, uint16_t port)
             return true;
     }
     return options->has_proxy_everywhere;
+}
+
+// They are for what is beside a workload.
+static void report_sidecars(struct compiler *c)
+{
+    size_t n = 0;
+    const struct object *const *all = store_all(c->store, KIND_SIDECAR, &n);
+    for (size_t i = 0; i < n; i++)
+        complain(c, DIAG_MESH_ONLY, all[i], all[i]->name_line, all[i]->name_col,
+                 STR("metadata.name"), "is for sidecars (mesh) only");
 }
 
 struct snapshot *compile(const struct store *store, const struct compile_options *options,
@@ -40,9 +51,14 @@ struct snapshot *compile(const struct store *store, const struct compile_options
     catalog_create(&c);
 
     text_files_begin(store_files(store));
-    gateways_compile(&c);
-    ingresses_compile(&c);
-    node_ports_compile(&c);
+    if (options->is_sidecar) {
+        sidecar_compile(&c);
+    } else {
+        gateways_compile(&c);
+        ingresses_compile(&c);
+        node_ports_compile(&c);
+        report_sidecars(&c);
+    }
     catalog_report(&c);
     policy_report(&c);
     endpoints_report(&c);

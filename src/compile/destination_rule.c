@@ -321,7 +321,7 @@ static void apply_tcp(struct cluster *cluster, const struct traffic_policy *pool
 }
 
 // Zero means unset.
-static void apply_pool(struct cluster *cluster, const struct traffic_policy *pool)
+void policy_apply_pool(struct cluster *cluster, const struct traffic_policy *pool)
 {
     apply_tcp(cluster, pool);
     if (pool->connect_timeout.is_set && pool->connect_timeout.ms > 0)
@@ -366,7 +366,7 @@ struct policy_tls policy_apply(struct compiler *c, struct str ns, struct str fqd
     if (effective.balancer)
         apply_balancer(c, &effective, cluster);
     if (effective.pool)
-        apply_pool(cluster, effective.pool);
+        policy_apply_pool(cluster, effective.pool);
     if (effective.proxy_protocol)
         cluster->proxy_protocol =
             effective.proxy_protocol->proxy_protocol == PROXY_HEADER_V2 ? 2 : 1;

@@ -10,6 +10,7 @@ void policy_index_destroy(struct policy_index *index); // NULL is fine
 // ServiceEntry of it.
 // Istio's defaults: least request, 10 s to connect, 1 h idle, no limit of requests.
 void policy_defaults(struct cluster *cluster);
+void policy_apply_pool(struct cluster *cluster, const struct traffic_policy *pool);
 // TLS to the endpoints, as the DestinationRule in force asks for it.
 struct policy_tls {
     const struct client_tls *tls; // NULL: nothing is said, or the rule is broken

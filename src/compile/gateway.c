@@ -590,27 +590,6 @@ static void bind_service(struct gateways *g, const struct object *object)
                  STR("spec.gateways"), "names no Gateway, so it is for sidecars (mesh) only");
 }
 
-enum visibility { VISIBLE_PRIVATE, VISIBLE_EXPORTED, VISIBLE_PUBLIC, VISIBLE_NOT };
-
-static enum visibility visibility_of(const struct compiler *c, const struct object *object)
-{
-    const struct texts *export_to = &object->virtual_service->export_to;
-    if (export_to->n == 0)
-        return VISIBLE_PUBLIC;
-    enum visibility best = VISIBLE_NOT;
-    for (uint32_t i = 0; i < export_to->n; i++) {
-        struct str name = text_str(export_to->items[i]);
-        if (str_is(name, "*"))
-            return VISIBLE_PUBLIC;
-        if ((str_is(name, ".") || str_equal(name, object->ns)) &&
-            str_equal(object->ns, c->options->ns))
-            best = VISIBLE_PRIVATE;
-        else if (str_equal(name, c->options->ns) && best == VISIBLE_NOT)
-            best = VISIBLE_EXPORTED;
-    }
-    return best;
-}
-
 // Order of merging: private to the gateway's namespace, exported to it, public; each oldest first.
 static void bind_all(struct gateways *g)
 {
@@ -619,7 +598,7 @@ static void bind_all(struct gateways *g)
     const struct object *const *all = store_all(c->store, KIND_VIRTUAL_SERVICE, &n);
     for (unsigned class = VISIBLE_PRIVATE; class <= VISIBLE_NOT; class ++) {
         for (size_t i = 0; i < n; i++) {
-            if (all[i]->virtual_service->hosts.n == 0 || visibility_of(c, all[i]) != class)
+            if (all[i]->virtual_service->hosts.n == 0 || vs_visibility(c, all[i]) != class)
                 continue;
             if (class == VISIBLE_NOT)
                 complain(c, DIAG_NOT_EXPORTED, all[i], all[i]->name_line, all[i]->name_col,

@@ -3,6 +3,27 @@
 #include "compile/broken.h"
 #include "compile/hosts.h"
 
+// ---- who sees it ----
+
+enum visibility vs_visibility(const struct compiler *c, const struct object *object)
+{
+    const struct texts *export_to = &object->virtual_service->export_to;
+    if (export_to->n == 0)
+        return VISIBLE_PUBLIC;
+    enum visibility best = VISIBLE_NOT;
+    for (uint32_t i = 0; i < export_to->n; i++) {
+        struct str name = text_str(export_to->items[i]);
+        if (str_is(name, "*"))
+            return VISIBLE_PUBLIC;
+        if ((str_is(name, ".") || str_equal(name, object->ns)) &&
+            str_equal(object->ns, c->options->ns))
+            best = VISIBLE_PRIVATE;
+        else if (str_equal(name, c->options->ns) && best == VISIBLE_NOT)
+            best = VISIBLE_EXPORTED;
+    }
+    return best;
+}
+
 // ---- rules ----
 
 struct vs_prepared *vs_prepare(struct compiler *c, const struct object *object)

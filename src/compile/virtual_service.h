@@ -41,6 +41,13 @@ struct vs_routes {
     uint32_t n;
 };
 
+// By exportTo, from the namespace that we are in; also the order in which they come.
+enum visibility { VISIBLE_PRIVATE, VISIBLE_EXPORTED, VISIBLE_PUBLIC, VISIBLE_NOT };
+enum visibility vs_visibility(const struct compiler *c, const struct object *object);
+// Whether `mesh` is among them, which stands for all sidecars.
+bool vs_names_mesh(const struct texts *gateways);
+
+// In what follows `gateway` NULL means `mesh`: a sidecar, where `port` is the one dialled.
 struct vs_prepared *vs_prepare(struct compiler *c, const struct object *object);
 struct vs_routes *vs_routes_create(struct compiler *c, struct vs_prepared *prepared,
                                    const struct object *gateway, uint16_t port);
@@ -105,7 +112,11 @@ enum way_kind {
     WAY_HTTP, // requests
     WAY_TLS   // TLS that is passed on
 };
-// vs_action.c: the cluster of a destination; what is missing is reported. Never NULL.
+// vs_action.c: the cluster of a destination; what is missing is reported. Never NULL. `path`: of
+// the destination itself in vs_host_cluster, else of what has it.
+const struct cluster *vs_host_cluster(struct compiler *c, const struct object *object,
+                                      const struct http_destination *destination,
+                                      uint16_t listener_port, struct str path, enum way_kind kind);
 const struct cluster *vs_destination_cluster(struct compiler *c, const struct object *object,
                                              const struct http_destination *destination,
                                              uint16_t listener_port, struct str path,

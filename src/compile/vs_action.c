@@ -262,10 +262,9 @@ static void report_subset(struct compiler *c, const struct object *object,
         diag_hint(c->diags, diag, "did you mean \"%.*s\"?", STR_ARG(nearest));
 }
 
-const struct cluster *vs_destination_cluster(struct compiler *c, const struct object *object,
-                                             const struct http_destination *destination,
-                                             uint16_t listener_port, struct str path,
-                                             enum way_kind kind)
+const struct cluster *vs_host_cluster(struct compiler *c, const struct object *object,
+                                      const struct http_destination *destination,
+                                      uint16_t listener_port, struct str path, enum way_kind kind)
 {
     struct str fqdn = host_expand(c->scratch, text_str(destination->host), object->ns,
                                   c->options->cluster_domain);
@@ -273,7 +272,6 @@ const struct cluster *vs_destination_cluster(struct compiler *c, const struct ob
     uint16_t wanted = destination->port.is_set ? (uint16_t)destination->port.value : listener_port;
     char number[NUMBER_TEXT_MAX];
     struct str port_text = number_text(wanted, number);
-    path = JOIN(c->scratch, path, STR(".destination"));
     const struct catalog_host *host = catalog_find(c, fqdn);
     if (!host) {
         report_host(c, object, destination, fqdn, path);
@@ -304,6 +302,15 @@ const struct cluster *vs_destination_cluster(struct compiler *c, const struct ob
     const struct way way = {object, destination, host, port, cluster, path, kind};
     way_report(c, &way);
     return cluster;
+}
+
+const struct cluster *vs_destination_cluster(struct compiler *c, const struct object *object,
+                                             const struct http_destination *destination,
+                                             uint16_t listener_port, struct str path,
+                                             enum way_kind kind)
+{
+    return vs_host_cluster(c, object, destination, listener_port,
+                           JOIN(c->scratch, path, STR(".destination")), kind);
 }
 
 static bool read_targets(struct compiler *c, const struct vs_rule *rule, uint16_t port,

@@ -21,9 +21,20 @@ void gateway_reference_split(struct str reference, struct str own_ns, struct str
     *ret_ns = has_ns ? ns : own_ns;
 }
 
+bool vs_names_mesh(const struct texts *gateways)
+{
+    for (uint32_t i = 0; i < gateways->n; i++) {
+        if (str_is(text_str(gateways->items[i]), "mesh"))
+            return true;
+    }
+    return false;
+}
+
 static bool names_gateway(const struct texts *gateways, struct str own_ns,
                           const struct object *gateway)
 {
+    if (!gateway)
+        return vs_names_mesh(gateways);
     for (uint32_t i = 0; i < gateways->n; i++) {
         struct str ns, name;
         gateway_reference_split(text_str(gateways->items[i]), own_ns, &ns, &name);
@@ -85,18 +96,11 @@ struct vs_binding {
 void vs_bind(struct compiler *c, struct vs_binding **bindings, const struct object *gateway,
              uint16_t port)
 {
+    if (*bindings && (*bindings)->gateway == gateway && (*bindings)->port == port)
+        return;
     struct vs_binding *binding = ARENA_NEW(c->scratch, struct vs_binding);
     *binding = (struct vs_binding){gateway, port, *bindings};
     *bindings = binding;
-}
-
-static bool has_mesh(const struct texts *gateways)
-{
-    for (uint32_t i = 0; i < gateways->n; i++) {
-        if (str_is(text_str(gateways->items[i]), "mesh"))
-            return true;
-    }
-    return false;
 }
 
 struct block_report {
@@ -169,18 +173,32 @@ static bool names_same(const struct block_report *r, const struct texts *bound_t
     return false;
 }
 
+// In a sidecar: blocks for gateways and for other workloads are no mistake.
+static void report_block_of_mesh(struct block_report *r)
+{
+    const struct texts *gateways = &r->place.gateways;
+    if ((gateways->n > 0 && !vs_names_mesh(gateways)) || applies(r, false) || !applies(r, true))
+        return;
+    complain(r->c, DIAG_MATCH_NOT_APPLICABLE, r->object, r->place.line, r->place.col, r->path,
+             "never applies here: none of the VirtualService's hosts has its port");
+}
+
 static void report_block(struct block_report *r)
 {
     struct compiler *c = r->c;
+    if (c->options->is_sidecar) {
+        report_block_of_mesh(r);
+        return;
+    }
     const struct vs_place *place = &r->place;
     bool names_any = place->gateways.n > 0, has_known = report_gateways(r);
-    if ((names_any && !has_known && !has_mesh(&place->gateways)) || applies(r, false))
+    if ((names_any && !has_known && !vs_names_mesh(&place->gateways)) || applies(r, false))
         return;
     const struct texts *bound_to = &r->root->virtual_service->gateways;
     // A VirtualService for both, sidecars and an egress gateway, has such blocks by design.
-    if (names_any && !has_known && has_mesh(bound_to))
+    if (names_any && !has_known && vs_names_mesh(bound_to))
         return;
-    bool is_for_sidecars = has_mesh(names_any ? &place->gateways : bound_to);
+    bool is_for_sidecars = vs_names_mesh(names_any ? &place->gateways : bound_to);
     const char *why = "this gateway is none of the sources that it asks for";
     if (applies(r, true))
         why = "no server that the VirtualService is bound to has its port";
@@ -244,7 +262,7 @@ static void report_kinds(struct compiler *c, const struct vs_prepared *prepared)
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0] && has_any; i++) {
         if (!kinds[i].is_useless)
             continue;
-        bool is_for_sidecars = has_mesh(&vs->gateways);
+        bool is_for_sidecars = vs_names_mesh(&vs->gateways);
         complain(c, is_for_sidecars ? DIAG_MESH_ONLY : DIAG_MATCH_NOT_APPLICABLE, prepared->object,
                  kinds[i].line, kinds[i].col, str_of(kinds[i].path),
                  "%s: none of the servers that the VirtualService is bound to %s",
@@ -270,7 +288,7 @@ void vs_report_blocks(struct compiler *c, const struct vs_prepared *prepared)
             report_block(&report);
         }
     }
-    if (!prepared->is_elsewhere)
+    if (!prepared->is_elsewhere && !c->options->is_sidecar)
         report_kinds(c, prepared);
     const struct virtual_service *vs = prepared->object->virtual_service;
     if (prepared->l4_bindings) {

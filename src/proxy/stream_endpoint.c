@@ -54,14 +54,35 @@ static const struct endpoint *pick_candidate(struct stream *stream)
     return endpoint;
 }
 
+// Of a headless Service, whose clients choose an endpoint by its address. A route may have led here
+// from elsewhere: then any of them does.
+static const struct endpoint *pick_dialled_endpoint(struct stream *stream)
+{
+    struct address wanted = stream->down->local;
+    const struct cluster *cluster = stream->cluster;
+    for (uint32_t i = 0; i < cluster->n_endpoints; i++) {
+        wanted.port = cluster->endpoints[i].address.port;
+        if (!address_equal(&cluster->endpoints[i].address, &wanted))
+            continue;
+        stream->n_candidates = 1;
+        return &cluster->endpoints[i];
+    }
+    const struct endpoint *endpoint = pick_static(stream);
+    return endpoint
+               ? endpoint
+               : fail(stream, FLAG_BIT(UH), STR("no_healthy_upstream"), STR("no healthy upstream"));
+}
+
 static const struct endpoint *pick_dialled(struct stream *stream)
 {
     // Any other connection was dialled at the listener itself.
     if (!stream->down->captured)
         return fail(stream, FLAG_BIT(UH), STR("no_healthy_upstream"), STR("no healthy upstream"));
+    if (stream->cluster->n_endpoints > 0)
+        return pick_dialled_endpoint(stream);
     stream->candidates[0] = stream->down->local;
     if (stream->cluster->dns_port)
-        stream->candidates[0].port = stream->cluster->dns_port; // targetPort
+        stream->candidates[0].port = stream->cluster->dns_port; // targetPort, defaultEndpoint
     stream->n_candidates = 1;
     return pick_candidate(stream);
 }

@@ -40,7 +40,8 @@ enum cluster_protocol { // what its endpoints speak
 enum cluster_discovery {
     CLUSTER_STATIC,       // `endpoints`: addresses that compile knew, those of resolved names among
                           // them
-    CLUSTER_ORIGINAL_DST, // the address that the client of a captured connection dialled
+    CLUSTER_ORIGINAL_DST, // the address that the client of a captured connection dialled; with
+                          // `endpoints`, that one of them, else any
     CLUSTER_DYNAMIC_DNS,  // the name that is asked for (Host, SNI), or `dns_name`, is resolved when
                           // a request needs it; the port is `dns_port`
 };
