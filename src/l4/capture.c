@@ -236,17 +236,23 @@ static void put_inbound(const struct capture_options *options, struct buf *out)
     buf_add_text(out, "    }\n");
 }
 
+// Addresses are translated only while connections are tracked, which the kernel does as long as a
+// rule asks for it: this one does when capture_render_stop() has taken those that redirect, so that
+// what is captured lives on.
+#define IS_TRACKED "ct direction original "
+
 static void put_redirect_hooks(const struct capture_options *options, struct buf *out)
 {
     if (capture_has_outbound(options))
         buf_add_text(out, "\n    chain output {\n"
                           "        type nat hook output priority -100; policy accept;\n"
-                          "        " IS_FIRST " jump outbound\n"
+                          "        " IS_TRACKED IS_FIRST " jump outbound\n"
                           "    }\n");
     if (capture_has_inbound(options))
         buf_add_text(out, "\n    chain prerouting {\n"
                           "        type nat hook prerouting priority -100; policy accept;\n"
-                          "        iif != \"lo\" fib daddr type local " IS_FIRST " jump inbound\n"
+                          "        iif != \"lo\" fib daddr type local " IS_TRACKED IS_FIRST
+                          " jump inbound\n"
                           "    }\n");
 }
 
