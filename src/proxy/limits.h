@@ -52,6 +52,8 @@ enum {
     SHARE_AFTER_MS = 48, // ... and so are those that it kept and has not needed for so long
     KEEP_TICK_MS = 250,  // how often they are looked after
 
+    RACE_AFTER_MS = 250,        // a connect that takes longer has a rival of the other IP family
+    RACE_REMEMBERED_MS = 60000, // how long the family that won goes first
     IDLE_LIMIT_FLOOR_MS = 1000,    // an endpoint's idle limit below this is not believed
     IDLE_LIMIT_KEPT_MS = 1800000,  // how long one that was learnt is believed
     DEMAND_MS = 1000,              // a worker tells of its requests to the outside so often

@@ -250,6 +250,7 @@ static void test_http2_of_a_rare_caller_is_one_connection(void **state)
 static struct {
     struct cluster like; // what is set of it
     struct address retiring;
+    struct address ip6; // of another endpoint
 } outside;
 
 static struct snapshot *build_outside(struct gate *gate, const struct address *endpoint)
@@ -268,6 +269,8 @@ static struct snapshot *build_outside(struct gate *gate, const struct address *e
     cluster->keepalive = outside.like.keepalive;
     cluster->max_age_ms = outside.like.max_age_ms;
     builder_add_endpoint(builder, cluster, endpoint, 1);
+    if (outside.ip6.port)
+        builder_add_endpoint(builder, cluster, &outside.ip6, 1);
     if (outside.retiring.port)
         builder_add_retiring(builder, cluster, &outside.retiring);
     struct target *target = ARENA_NEW(builder_arena(builder), struct target);
@@ -429,6 +432,76 @@ static void test_an_old_connection_ends_behind_its_request(void **state)
     assert_int_equal(counter(gate, PROXY_COUNTER_UPSTREAM_CONNECTS), 2);
 }
 
+// ---- IPv4 and IPv6 ----
+
+// Listens on ::1 and answers no SYN: its queue is full. -1: there is no IPv6 here.
+static int listen_in_vain(int *ret_client, struct address *ret_address)
+{
+    struct sockaddr_in6 sockaddr = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    socklen_t len = sizeof sockaddr;
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&sockaddr, len) < 0 || listen(fd, 0) < 0) {
+        close(fd);
+        return -1;
+    }
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&sockaddr, &len), 0);
+    assert_true(address_from_sockaddr((struct sockaddr *)&sockaddr, ret_address));
+    *ret_client = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(*ret_client, (struct sockaddr *)&sockaddr, len), 0);
+    return fd;
+}
+
+static void test_a_family_that_does_not_answer_costs_a_moment_once(void **state)
+{
+    struct gate *gate = *state;
+    enum { N = 20 };
+    int filler, deaf = listen_in_vain(&filler, &outside.ip6);
+    if (deaf < 0)
+        skip();
+    gate->options.warm_connections = 0;
+    gate->log_format = "%UPSTREAM_HOST%\n";
+    open_gate(gate);
+    for (int i = 0; i < N; i++) { // one in two would be drawn to IPv6
+        struct peer *client = connect_to_gate(gate);
+        say(client, get);
+        struct peer *endpoint = accept_from_gate(gate);
+        hear_head(endpoint);
+        say(endpoint, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok");
+        hear_whole_response(client, 200);
+        hang_up(client);
+        hang_up(endpoint);
+    }
+    wait_until_quiet(gate); // the one that lost is closed
+    assert_int_equal(counter(gate, PROXY_COUNTER_UPSTREAM_CONNECTS), N + 1);
+    assert_int_equal(counter(gate, PROXY_COUNTER_UPSTREAM_CONNECT_FAILURES), 0);
+    char expected[1024] = "";
+    for (int i = 0; i < N; i++)
+        snprintf(expected + strlen(expected), sizeof expected - strlen(expected), "127.0.0.1:%u\n",
+                 gate->endpoint_address.port);
+    expect_log(gate, expected);
+    close(filler);
+    close(deaf);
+}
+
+static void test_a_race_that_no_client_awaits_any_more_leaves_nothing(void **state)
+{
+    struct gate *gate = *state;
+    int filler, deaf = listen_in_vain(&filler, &outside.ip6);
+    if (deaf < 0)
+        skip();
+    gate->options.warm_connections = 0;
+    open_gate(gate);
+    for (int i = 0; i < 10; i++) {
+        struct peer *client = connect_to_gate(gate);
+        say(client, get);
+        usleep(i % 2 ? 5000 : (RACE_AFTER_MS + 20) * 1000);
+        hang_up(client);
+    }
+    close_gate(gate); // whatever is connecting
+    close(filler);
+    close(deaf);
+}
+
 // The proxy's socket to that endpoint: this process has it.
 static int find_socket(const struct peer *endpoint)
 {
@@ -491,6 +564,8 @@ int main(void)
         TEST_OUTSIDE(a_new_address_is_connected_at_once),
         TEST_OUTSIDE(a_retiring_address_is_used_while_its_connections_last),
         TEST_OUTSIDE(an_old_connection_ends_behind_its_request),
+        TEST_OUTSIDE(a_family_that_does_not_answer_costs_a_moment_once),
+        TEST_OUTSIDE(a_race_that_no_client_awaits_any_more_leaves_nothing),
         TEST_OUTSIDE(probes_are_set_as_the_manifest_says),
         TEST_H2(http2_of_a_rare_caller_is_one_connection),
     };

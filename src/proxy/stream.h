@@ -128,7 +128,8 @@ struct stream {
     uint32_t head_len; // of the request in down->rx
     uint64_t flags;
     struct str details, failure;
-    struct str retry_reason; // why it was safe to try again, the last time; empty: never tried again
+    struct str
+        retry_reason; // why it was safe to try again, the last time; empty: never tried again
     struct str down_failure;                                // of the client's transport
     struct str termination, up_close_type, up_close_reason; // of the log; constants
     struct str reply_body;
@@ -219,8 +220,8 @@ enum step_result stream_yield(struct stream *stream); // used up its turn: goes 
 // event.
 void stream_drive(struct stream *stream);
 void stream_abort(struct stream *stream); // the client is gone: log, free; the caller closes `down`
-void stream_on_upstream(struct stream *stream); // an event on stream->up
-void stream_on_idle(struct stream *stream);     // no progress for the idle deadline
+void stream_on_upstream(struct stream *stream);              // an event on stream->up
+void stream_on_idle(struct stream *stream);                  // no progress for the idle deadline
 uint32_t stream_tunnel_idle_ms(const struct stream *stream); // the idle deadline of a tunnel
 // Bytes moved: the idle deadline anew.
 void stream_progress(struct stream *stream);
@@ -247,6 +248,9 @@ const struct endpoint *stream_pick_endpoint(struct stream *stream, bool *ret_is_
 void stream_fail_connect(struct stream *stream, uint64_t flags, struct str details,
                          struct str text);
 void stream_leave_upstream(struct stream *stream, bool reusable, bool is_error);
+// While it is connecting: another one takes its place.
+void stream_change_upstream(struct stream *stream, struct upstream *up,
+                            const struct endpoint *endpoint);
 void stream_detach_upstream(struct stream *stream, bool is_error); // a shared one that is lost
 // stream_fail.c: what each failure means for the request; a step returns what these return
 enum step_result stream_upstream_failed(struct stream *stream);
@@ -329,9 +333,9 @@ bool head_text_add_trailer(struct head_text *text, struct worker *worker, struct
 bool head_text_put(struct head_text *text, struct worker *worker, struct str bytes, uint32_t max);
 void head_text_fini(struct head_text *text, struct worker *worker);
 struct str head_text_str(const struct head_text *text);
-bool stream_may_upgrade(const struct h1_request *req); // it has an Upgrade field
+bool stream_may_upgrade(const struct h1_request *req);   // it has an Upgrade field
 struct str stream_forwarded_host(struct stream *stream); // upstream.c: Host as it is forwarded
-struct str stream_scheme(const struct stream *stream); // of the client's side
+struct str stream_scheme(const struct stream *stream);   // of the client's side
 // stream_log.c
 void stream_log(struct stream *stream);
 void stream_fill_info(struct stream *stream, struct request_info *info);

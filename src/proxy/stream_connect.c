@@ -36,6 +36,25 @@ static void note_inactive(struct stream *stream, bool is_error)
     stream->endpoint_slot = NULL;
 }
 
+static void note_upstream(struct stream *stream, struct upstream *up)
+{
+    stream->up = up;
+    note_active(stream, up);
+    stream->upstream_id = up->id;
+    stream->upstream_ids[stream->n_upstream_ids++ % TRIES_MAX] = up->id;
+    stream->upstream_remote = up->remote;
+    stream->connect_begin_ns = up->connect_begin_ns;
+    stream->connect_end_ns = up->connect_end_ns;
+}
+
+void stream_change_upstream(struct stream *stream, struct upstream *up,
+                            const struct endpoint *endpoint)
+{
+    note_inactive(stream, false);
+    note_endpoint(stream, endpoint);
+    note_upstream(stream, up);
+}
+
 void stream_detach_upstream(struct stream *stream, bool is_error)
 {
     note_inactive(stream, is_error);
@@ -135,6 +154,8 @@ enum step_result stream_step_connect(struct stream *stream)
     const struct endpoint *endpoint = stream_pick_endpoint(stream, &is_awaited);
     if (!endpoint)
         return is_awaited ? STEP_WAIT : STEP_NEXT;
+    if (stream->cluster->discovery == CLUSTER_STATIC && stream->cluster->n_endpoints > 1)
+        endpoint = upstream_prefer_family(stream, endpoint);
     struct upstream *up =
         stream->cluster->n_retiring && !stream->on_fresh ? take_idle(stream, &endpoint) : NULL;
     note_endpoint(stream, endpoint);
@@ -145,15 +166,9 @@ enum step_result stream_step_connect(struct stream *stream)
         stream->failure = str_of(strerrordesc_np(error));
         return connect_failed(stream, error);
     }
-    stream->up = up;
-    note_active(stream, up);
-    stream->upstream_id = up->id;
-    stream->upstream_ids[stream->n_upstream_ids++ % TRIES_MAX] = up->id;
-    stream->upstream_remote = up->remote;
+    note_upstream(stream, up);
     stream->try_was_reused =
         up->state != UP_CONNECTING && (up->n_requests > 0 || up->is_preconnected);
-    stream->connect_begin_ns = up->connect_begin_ns;
-    stream->connect_end_ns = up->connect_end_ns;
     if (up->state == UP_CONNECTING)
         return STEP_WAIT;
     stream->step = STEP_send;

@@ -15,8 +15,10 @@ void upstream_close(struct upstream *up)
     if (!up)
         return;
     struct worker *worker = up->worker;
+    upstream_leave_race(up);
     if (up->state == UP_IDLE || up->is_shared)
         upstream_unlist(up);
+    list_remove(&up->node); // of those that are connecting
     upstream_keep_session(up);
     shared_pool_note_close(worker->pool, up);
     h2_session_destroy(up->h2);
@@ -155,14 +157,19 @@ static void finish_preconnect(struct upstream *up)
     int error = upstream_finish_connect(up);
     if (error == EAGAIN)
         return;
-    if (error)
+    if (up->state == UP_SHARED)
+        return; // it waits already, as ALPN would have it
+    list_remove(&up->node);
+    if (error || upstream_is_stale(up) || !upstream_is_served(up))
         upstream_close(up);
-    else if (up->state == UP_BUSY)
+    else
         upstream_begin_idle(up);
 }
 
 static void go_on_connecting(struct upstream *up)
 {
+    if (up->rival && !upstream_decide_race(up))
+        return;
     if (up->is_shared)
         finish_shared_connect(up);
     else if (up->stream)
@@ -201,6 +208,10 @@ void upstream_on_timer(struct timer *timer)
             upstream_on_idle_timer(up);
         return;
     case UP_CONNECTING:
+        if (up->worker->loop.now_ms < up->connect_end_ms) {
+            upstream_begin_race(up);
+            return;
+        }
         up->has_timed_out = true;
         go_on_connecting(up);
         return;
@@ -210,8 +221,8 @@ void upstream_on_timer(struct timer *timer)
 }
 
 // The slot as the snapshot of the stream has it.
-static struct endpoint_slot *find_slot(struct stream *stream, const struct endpoint *endpoint,
-                                       uint64_t *ret_identity)
+struct endpoint_slot *upstream_find_slot(struct stream *stream, const struct endpoint *endpoint,
+                                         uint64_t *ret_identity)
 {
     struct worker *worker = stream->worker;
     struct endpoint_slot *slot = worker_endpoint_slot(worker, endpoint->slot);
@@ -304,6 +315,7 @@ static struct upstream *open_for(struct stream *stream, struct endpoint_slot *sl
         upstream_attach(up, stream);
     else
         up->stream = stream;
+    upstream_await_connect(up);
     return up;
 }
 
@@ -336,7 +348,7 @@ static void set_tls_host(struct stream *stream)
 struct upstream *upstream_acquire_idle(struct stream *stream, const struct endpoint *endpoint)
 {
     uint64_t identity;
-    struct endpoint_slot *slot = find_slot(stream, endpoint, &identity);
+    struct endpoint_slot *slot = upstream_find_slot(stream, endpoint, &identity);
     set_tls_host(stream);
     return take_pooled(stream, slot, identity, wanted_protocol(stream));
 }
@@ -345,7 +357,7 @@ struct upstream *upstream_acquire(struct stream *stream, const struct endpoint *
                                   int *reterr_errno)
 {
     uint64_t identity;
-    struct endpoint_slot *slot = find_slot(stream, endpoint, &identity);
+    struct endpoint_slot *slot = upstream_find_slot(stream, endpoint, &identity);
     uint8_t protocol = wanted_protocol(stream);
     set_tls_host(stream);
     upstream_note_use(stream->worker, slot);

@@ -8,6 +8,8 @@ void upstream_on_event(struct watch *watch, uint32_t events);
 void upstream_on_timer(struct timer *timer);
 void upstream_share(struct upstream *up); // into its slot's list of shared ones
 void upstream_attach(struct upstream *up, struct stream *stream);
+struct endpoint_slot *upstream_find_slot(struct stream *stream, const struct endpoint *endpoint,
+                                         uint64_t *ret_identity);
 bool upstream_has_room(const struct upstream *up, uint8_t protocol); // HTTP/2
 
 // upstream_rest.c
@@ -40,6 +42,16 @@ struct upstream *upstream_open(struct worker *worker, const struct connecting *w
 // In front of all that is sent on it, once it is connected.
 void upstream_add_proxy_header(struct upstream *up, const struct stream *stream);
 
+// upstream_race.c
+// An endpoint of the stream's cluster that is of another family and not tried yet; NULL: none.
+const struct endpoint *upstream_other_family(const struct stream *stream, uint8_t family,
+                                             uint64_t random);
+void upstream_await_connect(struct upstream *up); // whoever waits for it is attached
+void upstream_begin_race(struct upstream *up);    // its connect takes long
+void upstream_leave_race(struct upstream *up);    // the other one goes on alone
+// Something has happened on one of two. false: there is nothing more to be done with it.
+bool upstream_decide_race(struct upstream *up);
+
 // What every request passes through.
 
 // The slot has connections that a change of configuration may have to close.
@@ -54,8 +66,16 @@ static inline void upstream_note_listed(struct worker *worker, struct endpoint_s
 
 static inline void upstream_list_shared(struct upstream *up)
 {
+    list_remove(&up->node);
     list_push_front(&up->slot->shared, &up->node);
     upstream_note_listed(up->worker, up->slot);
+}
+
+// Nobody waits for it, and it is in no list of its slot yet.
+static inline void upstream_list_connecting(struct upstream *up)
+{
+    if (!up->is_shared)
+        list_push_back(&up->worker->preconnecting, &up->node);
 }
 
 // Out of its slot's list, idle or shared.

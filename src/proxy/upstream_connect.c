@@ -160,7 +160,8 @@ struct upstream *upstream_open(struct worker *worker, const struct connecting *w
     uint32_t timeout_ms = cluster->connect_timeout_ms
                               ? cluster->connect_timeout_ms
                               : proxy_get_options(worker->proxy)->connect_timeout_ms;
-    timer_arm(&worker->loop.wheel, &up->timer, worker->loop.now_ms + timeout_ms);
+    up->connect_end_ms = worker->loop.now_ms + timeout_ms;
+    timer_arm(&worker->loop.wheel, &up->timer, up->connect_end_ms);
     if (what->protocol == CLUSTER_HTTP2)
         upstream_share(up);
     return up;

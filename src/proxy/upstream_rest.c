@@ -174,7 +174,7 @@ static void park(struct upstream *up)
 
 static void rest(struct upstream *up)
 {
-    if (up->is_retired || up->worker->loop.now_ms >= up->idle_end_ms) {
+    if (up->is_retired || up->worker->is_draining || up->worker->loop.now_ms >= up->idle_end_ms) {
         upstream_close(up);
         return;
     }
@@ -397,5 +397,7 @@ void upstream_close_idle(struct worker *worker)
         next = node->next;
         upstream_close_idle_of(LIST_ENTRY(node, struct endpoint_slot, in_use));
     }
+    while (!list_empty(&worker->preconnecting))
+        upstream_close(LIST_ENTRY(worker->preconnecting.next, struct upstream, node));
     close_parked(worker, is_any, NULL);
 }

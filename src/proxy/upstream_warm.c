@@ -33,8 +33,11 @@ static bool preconnect(struct worker *worker, const struct cluster *cluster,
                                     .is_preconnected = true};
     int error;
     WORKER_COUNT(worker, UPSTREAM_PRECONNECTS, 1);
-    if (upstream_open(worker, &what, &error))
+    struct upstream *up = upstream_open(worker, &what, &error);
+    if (up) {
+        upstream_list_connecting(up);
         return true;
+    }
     warm_note_outcome(worker->pool, endpoint->slot, plan->identity, false, worker->loop.now_ms);
     return false;
 }

@@ -118,6 +118,7 @@ struct cluster_slot *worker_cluster_slot(struct worker *worker, const struct sna
     if (slot->identity != identity) { // the slot was another cluster's
         balance_state_fini(&slot->balance);
         slot->balance = (struct balance_state){0};
+        slot->family = 0;
         for (unsigned i = 0; i < CLUSTER_COUNTER_COUNT; i++)
             __atomic_store_n(&slot->counters[i], 0, __ATOMIC_RELAXED);
         __atomic_store_n(&slot->identity, identity, __ATOMIC_RELAXED);
@@ -339,6 +340,7 @@ void worker_init(struct worker *worker, struct proxy *proxy, unsigned index)
     list_init(&worker->ready);
     list_init(&worker->h2_dirty);
     list_init(&worker->slots_with_idle);
+    list_init(&worker->preconnecting);
     worker->undeclared = undeclared_create();
     worker->dynamic = dynamic_table_create(worker, proxy_dynamic_slots(proxy),
                                            proxy_get_options(proxy)->n_workers);

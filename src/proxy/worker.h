@@ -106,6 +106,8 @@ struct endpoint_slot {
 struct cluster_slot {
     uint64_t identity; // shared (relaxed)
     struct balance_state balance;
+    uint8_t family; // that won a race of IPv4 and IPv6; 0: none
+    int64_t family_until_ms;
     uint64_t counters[CLUSTER_COUNTER_COUNT]; // shared (relaxed)
 };
 struct endpoint_page {
@@ -206,6 +208,8 @@ struct upstream { // a connection to an endpoint
     uint32_t idle_timeout_ms;
     uint32_t told_idle_ms; // by the endpoint (Keep-Alive); UINT32_MAX: nothing
     uint32_t requests_max;
+    int64_t connect_end_ms; // deadline
+    struct upstream *rival; // to an address of the other family, connecting at the same time
     int64_t idle_since_ms;
     int64_t idle_end_ms; // while it waits: closed then
     int64_t age_end_ms;  // takes no request after that
@@ -240,6 +244,7 @@ struct worker {
     struct list ready;    // streams that used up their turn, or were told something
     struct list h2_dirty; // sessions with frames to send
     struct list slots_with_idle;
+    struct list preconnecting;     // upstreams of HTTP/1 that nobody waits for
     struct dynamic_table *dynamic; // owned
     struct undeclared *undeclared; // owned; counts are shared
     struct free_pool small, large, heads, streams, connections, upstreams;
@@ -346,7 +351,10 @@ bool downstream_awaits_request(const struct downstream *down);
 // up->streams. NULL: *reterr_errno.
 struct upstream *upstream_acquire(struct stream *stream, const struct endpoint *endpoint,
                                   int *reterr_errno);
-// The same, but opens none.
+// The drawn one, or one of the IP family that works.
+const struct endpoint *upstream_prefer_family(struct stream *stream,
+                                              const struct endpoint *endpoint);
+// As upstream_acquire(), but opens none.
 struct upstream *upstream_acquire_idle(struct stream *stream, const struct endpoint *endpoint);
 // Goes on connecting: 0 (its state is UP_BUSY or UP_SHARED then), EAGAIN, or errno: EPROTO: TLS,
 // see upstream_failure().
