@@ -53,18 +53,19 @@ class Mesh:
         env = {"SSL_CERT_FILE": str(self.authorities), **(env or {})}
         one = Gateway(self.manifests, "--dns-server", self.names.address, *args, ports=(), bind=bind,
                       netns=netns, env=env, **options)
-        self.members.append(one)
+        # Sidecars keep connections to gateways: they are ended before them.
+        self.members.insert(0 if "--sidecar" in args else len(self.members), one)
         return one.start()
 
     def gateway(self, *args, netns=None, **options):
         return self.member("--labels", "istio=egressgateway", "--namespace", "istio-system", *args,
-                           netns=netns or self.network.gateway, bind="0.0.0.0", **options)
+                           netns=netns or self.network.gateway, bind="::", **options)
 
     def sidecar(self, *args, namespace="default", labels="app=app", netns=None, capture=True,
                 **options):
         return self.member("--sidecar", *(["--capture"] if capture else []), "--labels", labels,
                            "--namespace", namespace, *args, netns=netns or self.network.app,
-                           bind="127.0.0.1", **options)
+                           bind="::", **options)
 
     # -- objects --
 
@@ -98,7 +99,7 @@ class Mesh:
 
     def close(self, is_failed=False):
         try:
-            for one in reversed(self.members):
+            for one in list(self.members):
                 one.__exit__(AssertionError if is_failed else None, None, None)
         finally:
             for one in self.members:
