@@ -213,7 +213,7 @@ static inline void hear_status(struct peer *peer, unsigned status)
     snprintf(line, sizeof line, "HTTP/1.1 %u ", status);
     const char *head = hear_head(peer);
     if (strncmp(head, line, strlen(line)) != 0)
-        fail_msg("not %u: %.100s", status, head);
+        fail_msg("not %u: %.100s", status, head ? head : "");
 }
 
 // A response of ours or the endpoint's, with a body of known length, which is dropped.
@@ -223,7 +223,7 @@ static inline void hear_whole_response(struct peer *peer, unsigned status)
     snprintf(line, sizeof line, "HTTP/1.1 %u ", status);
     const char *head = hear_head(peer);
     if (strncmp(head, line, strlen(line)) != 0)
-        fail_msg("not %u: %.100s", status, head);
+        fail_msg("not %u: %.100s", status, head ? head : "");
     const char *length = strstr(head, "content-length: ");
     assert_non_null(length);
     size_t len = strtoul(length + 16, NULL, 10);
