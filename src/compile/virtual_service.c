@@ -247,11 +247,23 @@ struct vs_routes *vs_routes_create(struct compiler *c, struct vs_prepared *prepa
     return routes;
 }
 
+// What comes behind such a rule is for other workloads.
+static bool asks_for_source(const struct vs_rule *rule)
+{
+    for (uint32_t i = 0; i < rule->rule->n_match; i++) {
+        if (rule->rule->match[i].source_labels.n > 0 ||
+            rule->rule->match[i].source_namespace.len > 0)
+            return true;
+    }
+    return false;
+}
+
 void vs_report_unreachable(struct compiler *c, const struct vs_prepared *prepared)
 {
     for (uint32_t i = 0; i < prepared->n_rules; i++) {
         const struct vs_rule *rule = &prepared->rules[i], *by = rule->cut_by;
-        if (!by || rule->is_emitted || by->is_closed)
+        if (!by || rule->is_emitted || by->is_closed ||
+            (c->options->is_sidecar && asks_for_source(by)))
             continue;
         complain(c, DIAG_UNREACHABLE_ROUTE, rule->object, rule->rule->line, rule->rule->col,
                  rule->path, "%.*s (%.*s) takes every request before it", STR_ARG(by->path),

@@ -7,6 +7,8 @@
 static struct {
     bool has_dns_name, is_registry_only;
     bool has_target_port; // what was dialled is reached at the endpoint's port
+    bool has_one_endpoint;
+    bool has_endpoints;   // what was dialled is one of these, or any of them is reached
     uint32_t n_clusters;  // of the wildcard; 0: gone
     struct {              // what DNS says
         enum name_status status;
@@ -32,6 +34,13 @@ static struct snapshot *build_dynamic(struct gate *gate, const struct address *e
     undeclared->discovery = world.is_registry_only ? CLUSTER_STATIC : CLUSTER_ORIGINAL_DST;
     undeclared->connect_timeout_ms = 2000;
     undeclared->dns_port = world.has_target_port ? endpoint->port : 0;
+    if (world.has_endpoints) {
+        struct address other = *endpoint;
+        other.ip[3] = 77; // nobody listens there
+        builder_add_endpoint(builder, undeclared, endpoint, 1);
+        if (!world.has_one_endpoint)
+            builder_add_endpoint(builder, undeclared, &other, 1);
+    }
     struct tcp_route tcp = tcp_to(builder, "", undeclared);
     enum capture_protocol old;
     builder_captured_protocol(captured, NULL, CAPTURE_DETECT, &old);
@@ -469,6 +478,41 @@ static void test_the_address_dialled_may_be_reached_at_another_port(void **state
     wait_until_quiet(gate);
 }
 
+static void ask_endpoint(struct gate *gate)
+{
+    struct peer *client = connect_to_gate(gate);
+    say(client, get);
+    struct peer *endpoint = accept_from_gate(gate);
+    hear_head(endpoint);
+    say(endpoint, ok);
+    hear_whole_response(client, 200);
+    hang_up(client);
+    hang_up(endpoint);
+}
+
+static void test_the_endpoint_dialled_is_reached_of_several(void **state)
+{
+    struct gate *gate = *state;
+    world.has_endpoints = true;
+    open_gate(gate);
+    dial("127.0.0.1:9"); // at the port that the cluster says
+    for (int i = 0; i < 4; i++)
+        ask_endpoint(gate);
+    wait_until_quiet(gate);
+#define AT_ONCE "200 - via_upstream allow_any PassthroughCluster 1\n"
+    expect_log(gate, AT_ONCE AT_ONCE AT_ONCE AT_ONCE); // the other was not tried
+}
+
+static void test_any_endpoint_is_reached_when_none_was_dialled(void **state)
+{
+    struct gate *gate = *state;
+    world.has_endpoints = world.has_one_endpoint = true;
+    open_gate(gate);
+    dial("127.0.0.55:9");
+    ask_endpoint(gate);
+    wait_until_quiet(gate);
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN); // as the program does
@@ -479,6 +523,8 @@ int main(void)
         TEST(tcp_goes_to_the_address_dialled),
         TEST(where_nobody_listens_at_the_address_dialled),
         TEST(the_address_dialled_may_be_reached_at_another_port),
+        TEST(the_endpoint_dialled_is_reached_of_several),
+        TEST(any_endpoint_is_reached_when_none_was_dialled),
         TEST(what_is_declared_nowhere_follows_the_policy_that_is_in_force),
         TEST(a_declared_name_may_be_anywhere),
         TEST(a_name_of_a_client_does_not_lead_to_this_host),
