@@ -2,6 +2,8 @@
 // Several workers and the connections that they share.
 #include "proxy/limits.h"
 #include "proxy/proxy_h2_test.h"
+#include <pthread.h>
+#include <stdatomic.h>
 
 enum { WORKERS = 8, CALLS = 24, PACE_MS = 2 * SHARE_GAP_MS };
 
@@ -502,6 +504,108 @@ static void test_a_race_that_no_client_awaits_any_more_leaves_nothing(void **sta
     close(deaf);
 }
 
+// ---- all at once ----
+
+enum { STORM_CALLERS = 4, STORM_CALLS = 60, STORM_CONNECTIONS = 128 };
+
+static uint32_t next_draw(uint32_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 17;
+    *state ^= *state << 5;
+    return *state;
+}
+
+struct storm {
+    struct gate *gate;
+    atomic_bool is_over;
+    atomic_int n_answered;
+    uint32_t seed; // of the next caller
+};
+
+// An endpoint that answers, and closes at random what waits: at once, or a moment later.
+static void *serve_storm(void *arg)
+{
+    struct storm *storm = arg;
+    struct pollfd fds[STORM_CONNECTIONS] = {{.fd = storm->gate->endpoint, .events = POLLIN}};
+    bool has_answered[STORM_CONNECTIONS] = {0}; // a new one that ends is no matter of pools
+    unsigned n = 1;
+    uint32_t random = 77;
+    while (!atomic_load(&storm->is_over)) {
+        if (poll(fds, n, 5) < 0)
+            break;
+        for (unsigned i = 1; i < n; i++) {
+            char text[2048];
+            bool ends = has_answered[i] && next_draw(&random) % 40 == 0;
+            if (fds[i].revents) {
+                ssize_t len = recv(fds[i].fd, text, sizeof text, 0);
+                ends = len <= 0 || send(fds[i].fd, ok, sizeof ok - 1, MSG_NOSIGNAL) < 0;
+                ends = ends || next_draw(&random) % 4 == 0;
+                has_answered[i] = true;
+            }
+            if (ends) {
+                close(fds[i].fd);
+                fds[i] = fds[--n];
+                has_answered[i--] = has_answered[n];
+            }
+        }
+        has_answered[n < STORM_CONNECTIONS ? n : 0] = false;
+        if (fds[0].revents && n < STORM_CONNECTIONS)
+            fds[n++] = (struct pollfd){.fd = accept(fds[0].fd, NULL, NULL), .events = POLLIN};
+    }
+    while (n > 1)
+        close(fds[--n].fd);
+    return NULL;
+}
+
+// Sockets alone: assertions are for the main thread.
+static void *call_in_storm(void *arg)
+{
+    struct storm *storm = arg;
+    uint32_t random = __atomic_fetch_add(&storm->seed, 1000, __ATOMIC_RELAXED);
+    struct sockaddr_storage sockaddr;
+    socklen_t len = address_to_sockaddr(&storm->gate->address, &sockaddr);
+    for (int i = 0; i < STORM_CALLS; i++) {
+        char text[2048];
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        struct timeval wait = {.tv_sec = WAIT_S};
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+        if (connect(fd, (struct sockaddr *)&sockaddr, len) == 0 &&
+            send(fd, get, sizeof get - 1, MSG_NOSIGNAL) > 0) {
+            ssize_t n = recv(fd, text, sizeof text - 1, 0);
+            if (n > 12 && memcmp(text, "HTTP/1.1 200", 12) == 0)
+                atomic_fetch_add(&storm->n_answered, 1);
+        }
+        close(fd);
+        usleep(next_draw(&random) % 20000);
+    }
+    return NULL;
+}
+
+// Closes, changes and eight workers: no request is lost, and nothing is left (and no sanitizer has
+// a word to say).
+static void test_a_storm_loses_no_request(void **state)
+{
+    struct gate *gate = *state;
+    struct storm storm = {.gate = gate, .seed = 1};
+    pthread_t server, callers[STORM_CALLERS];
+    open_with_workers(gate);
+    assert_int_equal(pthread_create(&server, NULL, serve_storm, &storm), 0);
+    for (int i = 0; i < STORM_CALLERS; i++)
+        assert_int_equal(pthread_create(&callers[i], NULL, call_in_storm, &storm), 0);
+    for (int i = 0; i < 50; i++) {
+        publish(gate, &gate->endpoint_address);
+        loop_turn(&gate->loop, 5);
+        usleep(5000);
+    }
+    for (int i = 0; i < STORM_CALLERS; i++)
+        pthread_join(callers[i], NULL);
+    assert_int_equal(atomic_load(&storm.n_answered), STORM_CALLERS * STORM_CALLS);
+    close_gate(gate);
+    atomic_store(&storm.is_over, true);
+    pthread_join(server, NULL);
+}
+
 // The proxy's socket to that endpoint: this process has it.
 static int find_socket(const struct peer *endpoint)
 {
@@ -566,6 +670,8 @@ int main(void)
         TEST_OUTSIDE(an_old_connection_ends_behind_its_request),
         TEST_OUTSIDE(a_family_that_does_not_answer_costs_a_moment_once),
         TEST_OUTSIDE(a_race_that_no_client_awaits_any_more_leaves_nothing),
+        TEST(a_storm_loses_no_request),
+        TEST_OUTSIDE(a_storm_loses_no_request),
         TEST_OUTSIDE(probes_are_set_as_the_manifest_says),
         TEST_H2(http2_of_a_rare_caller_is_one_connection),
     };
