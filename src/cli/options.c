@@ -237,6 +237,11 @@ static bool settle(struct options *options, unsigned subcommand, struct buf *ret
                    options->first_of_sidecar);
         return false;
     }
+    if (compile->is_sidecar && (options->n_proxy_ports > 0 || compile->has_proxy_everywhere)) {
+        buf_add_text(reterr, "--proxy-protocol is not for a sidecar: in front of captured "
+                             "connections stands no PROXY header");
+        return false;
+    }
     if (compile->is_sidecar && compile->outbound_port == compile->inbound_port) {
         if (compile->outbound_port == 0)
             buf_add_text(reterr, "--outbound-port and --inbound-port are both 0: nothing is served");

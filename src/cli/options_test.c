@@ -374,6 +374,9 @@ static void test_options_that_a_sidecar_alone_has(void **state)
                    "--outbound-port and --inbound-port are both 15001");
     assert_refused(RUN("--sidecar", "--inbound-port=0", "--outbound-port=0"),
                    "--outbound-port and --inbound-port are both 0: nothing is served");
+    assert_refused(RUN("--sidecar", "--proxy-protocol=all"),
+                   "--proxy-protocol is not for a sidecar: in front of captured connections "
+                   "stands no PROXY header");
     assert_refused(RUN("--sidecar", "--outbound-policy=allow_any"),
                    "--outbound-policy: \"allow_any\" is not ALLOW_ANY or REGISTRY_ONLY");
     assert_refused(RUN("--sidecar", "--capture-mode=none"),
