@@ -38,6 +38,12 @@ static struct tls_context *make_context(bool is_server)
     CHECK(context);
     atomic_init(&context->n_refs, 1);
     context->is_server = is_server;
+    return context;
+}
+
+static void make_ssl(struct tls_context *context)
+{
+    bool is_server = context->is_server;
     context->ssl = SSL_CTX_new_ex(NULL, kdf_properties(),
                                   is_server ? TLS_server_method() : TLS_client_method());
     CHECK(context->ssl);
@@ -49,15 +55,15 @@ static struct tls_context *make_context(bool is_server)
     SSL_CTX_set_mode(context->ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     // Head and body of a record, and what comes behind, with one recv.
     SSL_CTX_set_read_ahead(context->ssl, 1);
-    SSL_CTX_set_cert_verify_callback(context->ssl, verify_on_chain, context);
+    SSL_CTX_set_cert_verify_callback(context->ssl, verify_on_chain, NULL);
     SSL_CTX_set_info_callback(context->ssl, io_on_info);
     ERR_clear_error();
-    return context;
 }
 
 static void free_context(struct tls_context *context)
 {
     SSL_CTX_free(context->ssl);
+    shared_ssl_release(context->shared);
     verify_fini(context);
     for (size_t i = 0; i < context->n_staples; i++)
         free(context->staples[i].der);
@@ -176,6 +182,7 @@ struct tls_context *tls_server_create(const struct tls_server_config *config,
 {
     *reterr = (struct tls_error){.part = TLS_PART_NONE};
     struct tls_context *context = make_context(true);
+    make_ssl(context);
     digest_of_server(config, context->digest);
     context->has_alpn = config->has_alpn;
     context->offers_h2 = config->offers_h2;
@@ -211,15 +218,41 @@ static void offer_protocols(struct tls_context *context)
     CHECK(SSL_CTX_set_alpn_protos(context->ssl, both + from, to - from) == 0);
 }
 
-static bool use_server_check(struct tls_context *context, const struct tls_client_config *config,
-                             struct tls_error *reterr)
+static bool fill_client_ssl(struct tls_context *context, const struct tls_client_config *config,
+                            struct tls_error *reterr)
 {
-    context->verifies = context->verifies_chain = config->verifies;
-    if (!config->verifies)
+    if (!use_client_pair(context, &config->pair, reterr) ||
+        !parameters_use(context->ssl, &config->common, reterr))
+        return false;
+    if (context->verifies) {
+        SSL_CTX_set_verify(context->ssl, SSL_VERIFY_PEER, verify_on_error);
+        if (!authorities_use(context, &config->common, reterr))
+            return false;
+    }
+    offer_protocols(context);
+    // Sessions are handed to the caller and kept nowhere else.
+    SSL_CTX_set_session_cache_mode(context->ssl,
+                                   SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(context->ssl, session_on_new);
+    return true;
+}
+
+// Nobody changes an SSL_CTX that is shared: it is filled before it is given to others.
+static bool use_client_ssl(struct tls_context *context, const struct tls_client_config *config,
+                           struct tls_error *reterr)
+{
+    uint8_t digest[DIGEST_BYTES];
+    digest_of_client_ssl(config, digest);
+    context->shared = shared_ssl_find(digest);
+    if (context->shared) {
+        context->ssl = shared_ssl_ref(context->shared);
         return true;
-    SSL_CTX_set_verify(context->ssl, SSL_VERIFY_PEER, verify_on_error);
-    return verify_init(context, &config->common, reterr) &&
-           authorities_use(context, &config->common, reterr);
+    }
+    make_ssl(context);
+    if (!fill_client_ssl(context, config, reterr))
+        return false;
+    context->shared = shared_ssl_add(digest, context->ssl);
+    return true;
 }
 
 struct tls_context *tls_client_create(const struct tls_client_config *config,
@@ -233,17 +266,12 @@ struct tls_context *tls_client_create(const struct tls_client_config *config,
     context->sends_sni = config->sends_sni;
     context->sni = text_of(config->sni);
     context->name = text_of(config->name);
-    if (!use_client_pair(context, &config->pair, reterr) ||
-        !parameters_use(context->ssl, &config->common, reterr) ||
-        !use_server_check(context, config, reterr)) {
+    context->verifies = context->verifies_chain = config->verifies;
+    if (!use_client_ssl(context, config, reterr) ||
+        (config->verifies && !verify_init(context, &config->common, reterr))) {
         tls_context_unref(context);
         return NULL;
     }
-    offer_protocols(context);
-    // Sessions are handed to the caller and kept nowhere else.
-    SSL_CTX_set_session_cache_mode(context->ssl,
-                                   SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
-    SSL_CTX_sess_set_new_cb(context->ssl, session_on_new);
     return context;
 }
 

@@ -101,6 +101,15 @@ void digest_of_client(const struct tls_client_config *config, uint8_t ret[DIGEST
     end(hash, ret);
 }
 
+void digest_of_client_ssl(const struct tls_client_config *config, uint8_t ret[DIGEST_BYTES])
+{
+    struct tls_client_config nameless = *config;
+    nameless.sni = nameless.name = (struct str){0};
+    nameless.common.n_subject_alt_names = nameless.common.n_spki_hashes =
+        nameless.common.n_certificate_hashes = 0;
+    digest_of_client(&nameless, ret);
+}
+
 void tls_server_digest(const struct tls_server_config *config, struct buf *out)
 {
     uint8_t digest[DIGEST_BYTES];

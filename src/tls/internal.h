@@ -27,9 +27,11 @@ struct staple {
     int64_t end_s; // wall clock; INT64_MAX: it names no end
 };
 
+struct shared_ssl;
 struct tls_context {
     atomic_uint n_refs;
-    SSL_CTX *ssl;
+    SSL_CTX *ssl;                 // one reference
+    struct shared_ssl *shared;    // client: other contexts have the same `ssl`; see shared_ssl.c
     uint8_t digest[DIGEST_BYTES]; // of the whole config
     bool is_server;
     bool verifies;       // asks for a certificate (server), or looks at it (client)
@@ -65,6 +67,14 @@ int64_t certificate_seconds(const ASN1_TIME *time); // wall clock; certificate.c
 void digest_of_trust(const struct tls_server_config *config, uint8_t ret[DIGEST_BYTES]);
 void digest_of_server(const struct tls_server_config *config, uint8_t ret[DIGEST_BYTES]);
 void digest_of_client(const struct tls_client_config *config, uint8_t ret[DIGEST_BYTES]);
+// Of what a client's SSL_CTX is made of: all but the names and digests, which verify.c looks at.
+void digest_of_client_ssl(const struct tls_client_config *config, uint8_t ret[DIGEST_BYTES]);
+
+// shared_ssl.c
+struct shared_ssl *shared_ssl_find(const uint8_t digest[DIGEST_BYTES]); // a user more; NULL: none
+struct shared_ssl *shared_ssl_add(const uint8_t digest[DIGEST_BYTES], SSL_CTX *ssl); // one user
+SSL_CTX *shared_ssl_ref(const struct shared_ssl *shared);
+void shared_ssl_release(struct shared_ssl *shared); // any thread; NULL is fine
 
 // parameters.c: versions, ciphers, curves.
 bool parameters_use(SSL_CTX *ssl, const struct tls_common *common, struct tls_error *reterr);
@@ -84,7 +94,7 @@ bool verify_init(struct tls_context *context, const struct tls_common *common,
                  struct tls_error *reterr);
 void verify_fini(struct tls_context *context);
 int verify_on_chain(X509_STORE_CTX *store,
-                    void *context); // OpenSSL calls it instead of X509_verify_cert
+                    void *unused); // OpenSSL calls it instead of X509_verify_cert
 int verify_on_error(int ok, X509_STORE_CTX *store);
 // Does a session with this certificate (or none) still fulfil what the context demands?
 bool verify_session(const struct tls_context *context, const SSL_SESSION *session);

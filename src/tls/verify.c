@@ -196,13 +196,14 @@ static const char *check_certificate(const struct tls_context *context, X509 *ce
     return NULL;
 }
 
-int verify_on_chain(X509_STORE_CTX *store, void *of_context)
+int verify_on_chain(X509_STORE_CTX *store, void *unused)
 {
-    const struct tls_context *context = of_context;
-    if (!context->verifies)
-        return 1;
     SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
     struct tls_conn *conn = conn_of(ssl);
+    // Not by way of the SSL_CTX, which several contexts may have.
+    const struct tls_context *context = conn->context;
+    if (!context->verifies)
+        return 1;
     bool is_fine = !context->verifies_chain || X509_verify_cert(store) == 1;
     if (is_fine) {
         int error;

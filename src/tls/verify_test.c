@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who is let through: chains, names, digests, revocation; clients and servers.
+#include "tls/internal.h"
 #include "tls/tls_test.h"
 
 // How a handshake between the two ended, and whom the server saw.
@@ -423,6 +424,77 @@ static void test_revocation_lists(void **state)
     buf_fini(&is_old);
 }
 
+// ---- contexts that share what weighs ----
+
+static bool is_let_through(struct tls_context *server, struct tls_context *client, const char *host)
+{
+    struct ends ends;
+    ends_open(&ends, server, client, host, NULL);
+    bool is_fine = ends_shake(&ends);
+    ends_close(&ends);
+    return is_fine;
+}
+
+static void test_contexts_that_differ_in_names_share_and_judge_apart(void **state)
+{
+    struct tls_pair pair = pair_of(&fixture.server);
+    struct tls_context *server = must_serve(server_config(&pair, 1));
+    struct str wrong_name = STR("elsewhere.example"),
+               hash = STR("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    struct tls_client_config config = client_config();
+    struct tls_context *by_host = must_call(config);
+    config.sni = STR("b.example.com");
+    struct tls_context *by_sni = must_call(config);
+    config.sni = STR_NONE;
+    config.common.subject_alt_names = &wrong_name;
+    config.common.n_subject_alt_names = 1;
+    struct tls_context *by_list = must_call(config);
+    config.common.n_subject_alt_names = 0;
+    config.common.spki_hashes = &hash;
+    config.common.n_spki_hashes = 1;
+    struct tls_context *by_key = must_call(config);
+    assert_ptr_equal(by_sni->ssl, by_host->ssl);
+    assert_ptr_equal(by_list->ssl, by_host->ssl);
+    assert_ptr_equal(by_key->ssl, by_host->ssl);
+    assert_false(is_let_through(server, by_sni, "a.example.com"));
+    assert_false(is_let_through(server, by_list, "a.example.com"));
+    assert_false(is_let_through(server, by_key, "a.example.com"));
+    tls_context_unref(by_sni);
+    tls_context_unref(by_list);
+    tls_context_unref(by_key);
+    assert_true(is_let_through(server, by_host, "a.example.com"));
+    tls_context_unref(by_host);
+    tls_context_unref(server);
+}
+
+static void test_contexts_that_trust_otherwise_share_nothing(void **state)
+{
+    struct tls_client_config base = client_config();
+    struct tls_context *one = must_call(base), *others[6];
+    size_t n = 0;
+#define DIFFERS(change)                                                                            \
+    do {                                                                                           \
+        struct tls_client_config config = base;                                                    \
+        change;                                                                                    \
+        others[n++] = must_call(config);                                                           \
+    } while (0)
+    DIFFERS(config.verifies = false);
+    DIFFERS(config.common.ca_pem = buf_str(&fixture.other_authority.certificate_pem));
+    DIFFERS(config.common.verify_depth = 3);
+    DIFFERS(config.common.version_min = TLS_VERSION_1_3);
+    DIFFERS(config.offers_h2 = !base.offers_h2);
+    DIFFERS(config.pair = pair_of(&fixture.client));
+#undef DIFFERS
+    for (size_t i = 0; i < n; i++) {
+        assert_ptr_not_equal(others[i]->ssl, one->ssl);
+        for (size_t k = 0; k < i; k++)
+            assert_ptr_not_equal(others[i]->ssl, others[k]->ssl);
+    }
+    for (size_t i = 0; i < n; i++)
+        tls_context_unref(others[i]);
+    tls_context_unref(one);
+}
+
 // ---- the peer in words ----
 
 static void test_the_peer_in_words(void **state)
@@ -478,6 +550,8 @@ int main(void)
         cmocka_unit_test(test_client_certificates_as_demanded),
         cmocka_unit_test(test_names_of_clients),
         cmocka_unit_test(test_revocation_lists),
+        cmocka_unit_test(test_contexts_that_differ_in_names_share_and_judge_apart),
+        cmocka_unit_test(test_contexts_that_trust_otherwise_share_nothing),
         cmocka_unit_test(test_the_peer_in_words),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
