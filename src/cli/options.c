@@ -3,6 +3,8 @@
 #include "base/check.h"
 #include "cli/option_readers.h"
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define AT(member) offsetof(struct options, member)
 #define MS(seconds) ((uint64_t)(seconds)*1000)
@@ -51,8 +53,8 @@ static const struct option_row rows[] = {
      "Opens port TO where a manifest names port FROM (`80=8080`; 0: the kernel chooses); needed for ports below 1024 without privilege. Repeatable, or a list with commas."},
     {"proxy-protocol", 0, "PORT,...|all", NULL, FOR_MODEL, option_read_proxy_ports, 0, 0, 0,
      "The ports, as manifests name them, where every connection begins with a PROXY header (version 1 or 2) that names the client: those behind a load balancer that sends it. A connection without one is closed, and anybody who reaches such a port can claim an address. Repeatable."},
-    {"bind", 0, "ADDR", "0.0.0.0", FOR_MODEL, option_read_ip, AT(compile.bind), 0, 0,
-     "The address that listeners are opened on."},
+    {"bind", 0, "ADDR", NULL, FOR_MODEL, option_read_ip, AT(compile.bind), 0, 0,
+     "The address that listeners are opened on. Default: 0.0.0.0; in a sidecar ::, which takes IPv4 as well, since both are captured (0.0.0.0 where the host has no IPv6)."},
     {"cluster-domain", 0, "DOMAIN", "cluster.local", FOR_MODEL, option_read_text, AT(compile.cluster_domain), 0, 0,
      "The domain that the cluster's Service names end in."},
     {"merge-slashes", 0, NULL, NULL, FOR_MODEL, option_read_switch, AT(compile.merge_slashes), 0, 0,
@@ -218,6 +220,14 @@ static void settle_capture(struct options *options)
         capture->life = CAPTURE_HELD;
 }
 
+static bool has_ipv6(void)
+{
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
 // What is due once all options are read: defaults that depend on others, and what excludes others.
 static bool settle(struct options *options, unsigned subcommand, struct buf *reterr)
 {
@@ -250,6 +260,9 @@ static bool settle(struct options *options, unsigned subcommand, struct buf *ret
                        (unsigned)compile->outbound_port);
         return false;
     }
+    if (compile->bind.family == AF_UNSPEC)
+        address_parse_ip(compile->is_sidecar && has_ipv6() ? STR("::") : STR("0.0.0.0"),
+                         &compile->bind);
     if (compile->ns.len == 0)
         compile->ns = compile->is_sidecar ? STR("default") : STR("istio-system");
     return true;

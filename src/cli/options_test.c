@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -336,6 +337,14 @@ static void test_a_sidecar_has_its_own_defaults(void **state)
     assert_int_equal(RUN("--sidecar"), OPTIONS_OK);
     assert_true(options.compile.is_sidecar);
     assert_str(options.compile.ns, "default");
+    int fd = socket(AF_INET6, SOCK_STREAM, 0); // a host may lack it
+    assert_int_equal(options.compile.bind.family, fd >= 0 ? AF_INET6 : AF_INET);
+    if (fd >= 0)
+        close(fd);
+    assert_int_equal(options.compile.bind.port, 0);
+    assert_int_equal(RUN("--sidecar", "--bind", "0.0.0.0"), OPTIONS_OK);
+    assert_int_equal(options.compile.bind.family, AF_INET);
+    assert_int_equal(RUN("--sidecar"), OPTIONS_OK);
     assert_int_equal(options.compile.outbound_policy, OUTBOUND_ALLOW_ANY);
     assert_int_equal(options.compile.outbound_port, 15001);
     assert_int_equal(options.compile.inbound_port, 15006);

@@ -85,6 +85,7 @@ class Gateway:
     Every port a manifest names is opened on a port that the kernel picks; `port` is the first HTTP
     listener's, `tls_port` the first TLS listener's, `tcp_ports` those of TCP and NodePorts.
     `netns`: the Namespace it lives in; there manifests may have the ports that they name (ports=()).
+    `bind` None: the program's default.
     """
 
     def __init__(self, folder, *args, ports=(80,), workers=2, env=None, access_log="-",
@@ -92,7 +93,8 @@ class Gateway:
         self.folder = pathlib.Path(folder)
         self.workers = workers
         self.netns = netns
-        self.args = ["--bind", bind, "--workers", str(workers), "--admin", "127.0.0.1:0"]
+        self.args = ["--bind", bind] if bind else []
+        self.args += ["--workers", str(workers), "--admin", "127.0.0.1:0"]
         for port in ports:
             self.args += ["--port-map", f"{port}=0"]
         if access_log is not None:

@@ -65,7 +65,7 @@ class Mesh:
                 **options):
         return self.member("--sidecar", *(["--capture"] if capture else []), "--labels", labels,
                            "--namespace", namespace, *args, netns=netns or self.network.app,
-                           bind="::", **options)
+                           bind=None, **options)
 
     # -- objects --
 
