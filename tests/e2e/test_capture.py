@@ -425,7 +425,7 @@ def sidecar(tmp_path):
     def start(world, *args, ends=False, **options):
         folder = tmp_path / f"sidecar-{len(started)}"
         folder.mkdir()
-        one = Gateway(folder, "--sidecar", *args, ports=(), netns=world.app, **options)
+        one = Gateway(folder, "--sidecar", *args, ports=(), bind="::", netns=world.app, **options)
         one.ends = ends
         started.append(one)
         return one.start()
@@ -603,3 +603,45 @@ def test_an_application_is_not_cut_off_when_the_sidecar_is_killed(world, sidecar
     again.signal(signal.SIGTERM)
     again.wait_exit()
     assert world.rules() == "" and "15001" not in "".join(world.ip_rules() + world.routes())
+
+
+def open_connections(one):
+    return one.metric("sluicegate_downstream_connections_active")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_who_is_connected_hears_of_the_sidecars_violent_end(world, sidecar, mode):
+    """The rules go after the process's connections, so that their ends reach the application."""
+    one = sidecar(world, "--capture", "--capture-mode", mode, ends=True)
+    with Talk(world.app, OUTSIDE, 8080) as out, Talk(world.outside, APP, 8080) as into:
+        assert (out.read(), into.read()) == ("direct outside", "direct application")
+        assert open_connections(one) == 2
+        one.kill()
+        for talk in (out, into):
+            try:
+                assert talk.read() == ""
+            except ConnectionResetError:
+                pass
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("is_held", [True, False], ids=["held", "fail-open"])
+def test_a_drain_serves_what_is_captured_and_captures_nothing_more(world, sidecar, mode, is_held):
+    if is_held:
+        one = sidecar(world, "--capture", "--capture-mode", mode)
+    else:
+        world.capture("up", "--mode", mode)
+        one = sidecar(world, "--capture-mode", mode)
+    with Talk(world.app, OUTSIDE, 8080) as out, Talk(world.outside, APP, 8080) as into:
+        assert (out.read(), into.read()) == ("direct outside", "direct application")
+        assert open_connections(one) == 2
+        one.signal(signal.SIGTERM)
+        one.log.wait_for("SIGTERM: draining")
+        wait_until(lambda: ask(world.app, APP, OUTBOUND) == "refused", "the listener is closed")
+        for _ in range(3):
+            assert ask(world.app, OUTSIDE, 8080) == "direct outside"
+            assert ask(world.outside, APP, 8080) == "direct application"
+            assert open_connections(one) == 2
+            assert (out.say("still served"), into.say("still served")) == ("still served",) * 2
+    one.wait_exit()
+    assert (world.rules() == "") == is_held
