@@ -221,8 +221,8 @@ void upstream_on_timer(struct timer *timer)
 }
 
 // The slot as the snapshot of the stream has it.
-struct endpoint_slot *upstream_find_slot(struct stream *stream, const struct endpoint *endpoint,
-                                         uint64_t *ret_identity)
+static inline struct endpoint_slot *
+find_slot(struct stream *stream, const struct endpoint *endpoint, uint64_t *ret_identity)
 {
     struct worker *worker = stream->worker;
     struct endpoint_slot *slot = worker_endpoint_slot(worker, endpoint->slot);
@@ -233,6 +233,12 @@ struct endpoint_slot *upstream_find_slot(struct stream *stream, const struct end
     upstream_close_idle_of(slot); // of a dynamic slot that was another's: the keeper may have some
     upstream_claim_slot(worker, slot, identity);
     return slot;
+}
+
+struct endpoint_slot *upstream_find_slot(struct stream *stream, const struct endpoint *endpoint,
+                                         uint64_t *ret_identity)
+{
+    return find_slot(stream, endpoint, ret_identity);
 }
 
 // Which protocol a request of this stream asks for. ALPN may answer otherwise.
@@ -348,7 +354,7 @@ static void set_tls_host(struct stream *stream)
 struct upstream *upstream_acquire_idle(struct stream *stream, const struct endpoint *endpoint)
 {
     uint64_t identity;
-    struct endpoint_slot *slot = upstream_find_slot(stream, endpoint, &identity);
+    struct endpoint_slot *slot = find_slot(stream, endpoint, &identity);
     set_tls_host(stream);
     return take_pooled(stream, slot, identity, wanted_protocol(stream));
 }
@@ -357,7 +363,7 @@ struct upstream *upstream_acquire(struct stream *stream, const struct endpoint *
                                   int *reterr_errno)
 {
     uint64_t identity;
-    struct endpoint_slot *slot = upstream_find_slot(stream, endpoint, &identity);
+    struct endpoint_slot *slot = find_slot(stream, endpoint, &identity);
     uint8_t protocol = wanted_protocol(stream);
     set_tls_host(stream);
     upstream_note_use(stream->worker, slot);
