@@ -347,6 +347,84 @@ static void test_connects_that_fail_are_tried_again_more_and_more_rarely(void **
     gate->endpoint = listen_anywhere(&other); // for the end
 }
 
+// As one does that is overloaded, or that takes no connection that brings no request at once.
+static void test_an_endpoint_that_closes_what_is_warm_is_asked_more_and_more_rarely(void **state)
+{
+    struct gate *gate = *state;
+    open_with_workers(gate);
+    hang_up(call_first(gate));
+    for (uint64_t n = 1; n <= 2; n++) {
+        struct peer *unused = accept_from_gate(gate);
+        assert_int_equal(counter(gate, PROXY_COUNTER_UPSTREAM_PRECONNECTS), n);
+        hang_up(unused);
+    }
+    usleep(WARM_PAUSE_MS / 2 * 3 * 1000); // of two pauses
+    assert_int_equal(counter(gate, PROXY_COUNTER_UPSTREAM_PRECONNECTS), 2);
+    struct peer *endpoint = accept_from_gate(gate);
+    wait_until_parked(gate, 1);
+    call_once(gate, endpoint); // it was of use: no more pauses
+    hang_up(endpoint);
+    endpoint = accept_from_gate(gate);
+    hang_up(endpoint);
+    endpoint = accept_from_gate(gate);
+    assert_int_equal(counter(gate, PROXY_COUNTER_UPSTREAM_PRECONNECTS), 5);
+    close_gate(gate);
+    hang_up(endpoint);
+}
+
+// Its SYNs are dropped from now on.
+static void fill_backlog(struct gate *gate, int *fds, unsigned n)
+{
+    struct sockaddr_storage sockaddr;
+    socklen_t len = address_to_sockaddr(&gate->endpoint_address, &sockaddr);
+    assert_int_equal(listen(gate->endpoint, 0), 0);
+    for (unsigned i = 0; i < n; i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        connect(fds[i], (struct sockaddr *)&sockaddr, len);
+    }
+}
+
+static void connect_ahead_in_vain(struct gate *gate, unsigned n_workers, int *fds, unsigned n)
+{
+    gate->options.n_workers = n_workers;
+    open_gate(gate);
+    struct peer *endpoint = call_first(gate);
+    fill_backlog(gate, fds, n);
+    hang_up(endpoint);
+    wait_for_counter(gate, PROXY_COUNTER_UPSTREAM_PRECONNECTS, 1);
+    wait_for_counter(gate, PROXY_COUNTER_UPSTREAM_CONNECTIONS_ACTIVE, 1);
+}
+
+static void test_a_change_ends_connects_that_nobody_waits_for(void **state)
+{
+    struct gate *gate = *state;
+    int fds[4];
+    struct address other;
+    int listening = listen_anywhere(&other);
+    connect_ahead_in_vain(gate, 1, fds, 4);
+    publish(gate, &other);
+    // The new address is connected at once, the old one is no more.
+    struct peer *fresh = peer_of(accept(listening, NULL, NULL));
+    wait_for_counter(gate, PROXY_COUNTER_UPSTREAM_CONNECTIONS_IDLE, 1);
+    wait_for_counter(gate, PROXY_COUNTER_UPSTREAM_CONNECTIONS_ACTIVE, 1);
+    close_gate(gate);
+    hang_up(fresh);
+    close(listening);
+    for (int i = 0; i < 4; i++)
+        close(fds[i]);
+}
+
+static void test_draining_ends_connects_that_nobody_waits_for(void **state)
+{
+    struct gate *gate = *state;
+    int fds[4];
+    connect_ahead_in_vain(gate, WORKERS, fds, 4);
+    proxy_drain(gate->proxy, WAIT_S * 1000, note_drained, gate);
+    wait_until_quiet(gate);
+    for (int i = 0; i < 4; i++)
+        close(fds[i]);
+}
+
 static void test_an_endpoint_that_says_how_long_it_waits_is_left_before(void **state)
 {
     struct gate *gate = *state;
@@ -664,6 +742,9 @@ int main(void)
         TEST_OUTSIDE(one_keeper_replaces_for_all_workers),
         TEST_OUTSIDE(what_nobody_needs_any_more_gets_cold),
         TEST_OUTSIDE(connects_that_fail_are_tried_again_more_and_more_rarely),
+        TEST_OUTSIDE(an_endpoint_that_closes_what_is_warm_is_asked_more_and_more_rarely),
+        TEST_OUTSIDE(a_change_ends_connects_that_nobody_waits_for),
+        TEST_OUTSIDE(draining_ends_connects_that_nobody_waits_for),
         TEST_OUTSIDE(an_endpoint_that_says_how_long_it_waits_is_left_before),
         TEST_OUTSIDE(a_new_address_is_connected_at_once),
         TEST_OUTSIDE(a_retiring_address_is_used_while_its_connections_last),

@@ -319,6 +319,19 @@ struct upstream *shared_pool_take_if(struct shared_pool *pool, uint32_t *cursor,
     return NULL;
 }
 
+static bool is_older(const struct upstream *up, const void *arg)
+{
+    const uint64_t *identity = arg;
+    return up->identity < *identity;
+}
+
+struct upstream *shared_pool_take_older(struct shared_pool *pool, uint32_t number,
+                                        uint64_t identity)
+{
+    struct shared_slot *slot = shared_pool_slot(pool, number);
+    return has_parked(slot) ? take_first_wanted(pool, slot, is_older, &identity) : NULL;
+}
+
 struct upstream *shared_pool_take_surplus(struct shared_pool *pool, uint32_t number)
 {
     struct shared_slot *slot = shared_pool_slot(pool, number);

@@ -69,6 +69,9 @@ struct upstream *shared_pool_take_troubled(struct shared_pool *pool, uint32_t *r
 struct upstream *shared_pool_take_if(struct shared_pool *pool, uint32_t *cursor,
                                      bool (*is_wanted)(const struct upstream *up, const void *arg),
                                      const void *arg);
+// One that waits for an endpoint which had the slot before that identity; NULL: none.
+struct upstream *shared_pool_take_older(struct shared_pool *pool, uint32_t number,
+                                        uint64_t identity);
 // Of hosts' own connections that wait for this endpoint the oldest over UPSTREAM_HOSTS_MAX.
 struct upstream *shared_pool_take_surplus(struct shared_pool *pool, uint32_t number);
 uint32_t shared_pool_count(const struct shared_pool *pool); // that are parked; any thread

@@ -17,6 +17,8 @@ static void note_endpoint(struct stream *stream, const struct endpoint *endpoint
 
 static void note_active(struct stream *stream, struct upstream *up)
 {
+    if (up->slot->identity != up->identity)
+        return; // the slot is another endpoint's by now
     stream->endpoint_slot = up->slot;
     stream->endpoint_identity = up->identity;
     up->slot->active++;

@@ -51,6 +51,8 @@ static void finish_shared_connect(struct upstream *up)
         return;
     if (error == 0) {
         wake_all(up);
+        if (up->n_streams == 0 && up->sock.readable)
+            h2_upstream_on_event(up); // nobody else reads what came along
         return;
     }
     struct str why = upstream_failure(up, error);
@@ -104,7 +106,8 @@ void upstream_leave(struct upstream *up, struct stream *stream)
 
 bool upstream_has_room(const struct upstream *up, uint8_t protocol)
 {
-    if (up->is_retired || up->protocol != protocol || up->sock.failed || up->sock.peer_closed)
+    if (up->is_retired || upstream_is_stale(up) || up->protocol != protocol || up->sock.failed ||
+        up->sock.peer_closed)
         return false;
     if ((up->requests_max && up->n_requests >= up->requests_max) ||
         up->worker->loop.now_ms >= up->age_end_ms)
@@ -151,17 +154,21 @@ void upstream_share(struct upstream *up)
 
 // ---- events ----
 
-// Nobody waits for it.
+// Nobody waits for it. What came with the handshake is told by no further event: a ticket, the end.
 static void finish_preconnect(struct upstream *up)
 {
-    int error = upstream_finish_connect(up);
+    int error = upstream_is_wanted(up) ? upstream_finish_connect(up) : ECANCELED;
     if (error == EAGAIN)
         return;
-    if (up->state == UP_SHARED)
-        return; // it waits already, as ALPN would have it
+    if (!error && up->state == UP_SHARED) { // as ALPN would have it
+        h2_upstream_on_event(up);
+        return;
+    }
     list_remove(&up->node);
-    if (error || upstream_is_stale(up) || !upstream_is_served(up))
+    if (error)
         upstream_close(up);
+    else if (upstream_is_troubled(up))
+        upstream_end_idle(up);
     else
         upstream_begin_idle(up);
 }
@@ -220,7 +227,8 @@ void upstream_on_timer(struct timer *timer)
     }
 }
 
-// The slot as the snapshot of the stream has it.
+// The slot, as the snapshot of the stream has it or a newer one: identities of a slot only grow.
+// What a stream of the past opens there is stale from its beginning, and nobody else's.
 static inline struct endpoint_slot *
 find_slot(struct stream *stream, const struct endpoint *endpoint, uint64_t *ret_identity)
 {
@@ -228,7 +236,7 @@ find_slot(struct stream *stream, const struct endpoint *endpoint, uint64_t *ret_
     struct endpoint_slot *slot = worker_endpoint_slot(worker, endpoint->slot);
     uint64_t identity = endpoint_slot_identity(worker, stream->hold->snapshot, endpoint->slot);
     *ret_identity = identity;
-    if (slot->identity == identity)
+    if (slot->identity >= identity)
         return slot;
     upstream_close_idle_of(slot); // of a dynamic slot that was another's: the keeper may have some
     upstream_claim_slot(worker, slot, identity);
@@ -274,7 +282,7 @@ static struct upstream *take_pooled(struct stream *stream, struct endpoint_slot 
 {
     struct upstream *up = NULL;
     // A PROXY header names one client: its connection is not for another's request.
-    if (stream->cluster->proxy_protocol)
+    if (stream->cluster->proxy_protocol || slot->identity != identity)
         return NULL;
     // All that a lost connection carried may come again at once: one new connection is for all.
     if (protocol != CLUSTER_HTTP1)

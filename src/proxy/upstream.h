@@ -16,6 +16,9 @@ bool upstream_has_room(const struct upstream *up, uint8_t protocol); // HTTP/2
 void upstream_limit_hosts(struct list *list);
 bool upstream_is_troubled(struct upstream *up);
 bool upstream_is_served(const struct upstream *up);
+bool upstream_is_wanted(const struct upstream *up); // although no request uses it
+void upstream_end_idle(struct upstream *up);        // as the endpoint has it
+void upstream_note_first_use(struct upstream *up);  // it was connected ahead of need, and is needed
 void upstream_keep_session(struct upstream *up);
 void upstream_claim_slot(struct worker *worker, struct endpoint_slot *slot, uint64_t identity);
 struct upstream *upstream_take_parked(struct stream *stream, struct endpoint_slot *slot,
@@ -117,6 +120,8 @@ static inline void upstream_note_reuse(struct upstream *up)
     timer_arm(&worker->loop.wheel, &up->timer, INT64_MAX / 2);
     if (up->n_requests > 0)
         WORKER_COUNT(worker, UPSTREAM_REUSES, 1);
+    else if (up->is_preconnected)
+        upstream_note_first_use(up);
     if (worker->loop.now_ms - up->idle_since_ms > IDLE_LIMIT_FLOOR_MS)
         upstream_note_survival(up);
 }

@@ -115,7 +115,8 @@ static struct upstream *create(struct worker *worker, const struct connecting *w
     timer_init(&up->timer, upstream_on_timer);
     list_init(&up->node);
     list_init(&up->streams);
-    COUNT(slot->counters[ENDPOINT_COUNTER_CONNECTIONS_ACTIVE], 1);
+    if (!upstream_is_stale(up))
+        COUNT(slot->counters[ENDPOINT_COUNTER_CONNECTIONS_ACTIVE], 1);
     WORKER_COUNT(worker, UPSTREAM_CONNECTIONS_ACTIVE, 1);
     shared_pool_note_open(worker->pool, up, worker->loop.now_ms);
     if (cluster->tls) {

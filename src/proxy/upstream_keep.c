@@ -15,8 +15,7 @@ static void look_at(struct upstream *up, uint32_t events)
         h2_session_mark(up->h2); // upstream_rest() follows when all is sent
         h2_upstream_on_event(up);
     } else if (upstream_is_troubled(up)) {
-        upstream_note_idle_close(up);
-        upstream_close(up);
+        upstream_end_idle(up);
     } else {
         upstream_rest(up);
     }

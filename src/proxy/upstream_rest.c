@@ -36,6 +36,11 @@ bool upstream_is_served(const struct upstream *up)
                                    up->worker->hold->snapshot, up->slot->number, up->identity);
 }
 
+bool upstream_is_wanted(const struct upstream *up)
+{
+    return !upstream_is_stale(up) && !up->worker->is_draining && upstream_is_served(up);
+}
+
 // For the next handshake with the endpoint, of whichever worker, to be a short one.
 void upstream_keep_session(struct upstream *up)
 {
@@ -55,6 +60,11 @@ void upstream_claim_slot(struct worker *worker, struct endpoint_slot *slot, uint
     slot->last_use_ms = slot->demand_ms = 0;
     slot->common = shared_pool_slot(worker->pool, slot->number);
     __atomic_store_n(&slot->identity, identity, __ATOMIC_RELAXED);
+    // Of a dynamic slot no change of the snapshot closes what its former endpoint left parked.
+    struct upstream *up;
+    while ((up = shared_pool_take_older(worker->pool, slot->number, identity)))
+        if (upstream_take_over(worker, up))
+            upstream_close(up);
 }
 
 // ---- how long ----
@@ -121,6 +131,8 @@ bool upstream_take_over(struct worker *worker, struct upstream *up)
     }
     up->worker = worker;
     up->slot = slot;
+    if (upstream_is_stale(up)) // parked by a worker that had not heard of the change
+        up->is_retired = true;
     if (up->h2) {
         up->h2->worker = worker;
         upstream_list_shared(up);
@@ -175,7 +187,8 @@ static void park(struct upstream *up)
 // Of every request: so it is no call.
 __attribute__((always_inline)) static inline void rest(struct upstream *up)
 {
-    if (up->is_retired || up->worker->is_draining || up->worker->loop.now_ms >= up->idle_end_ms) {
+    if (up->is_retired || upstream_is_stale(up) || up->worker->is_draining ||
+        up->worker->loop.now_ms >= up->idle_end_ms) {
         upstream_close(up);
         return;
     }
@@ -256,6 +269,8 @@ bool upstream_is_troubled(struct upstream *up)
 void upstream_note_idle_close(struct upstream *up)
 {
     int64_t waited_ms = up->worker->loop.now_ms - up->idle_since_ms;
+    if (up->n_requests == 0 && up->is_preconnected)
+        warm_note_unused(up->worker->pool, up->slot_number, up->identity, up->worker->loop.now_ms);
     if (up->n_requests > 0 && waited_ms < UINT32_MAX)
         shared_pool_note_idle(up->worker->pool, up, IDLE_CLOSED, (uint32_t)waited_ms,
                               up->worker->loop.now_ms);
@@ -267,6 +282,11 @@ void upstream_note_survival(struct upstream *up)
     if (up->n_requests > 0 && waited_ms < UINT32_MAX)
         shared_pool_note_idle(up->worker->pool, up, IDLE_SURVIVED, (uint32_t)waited_ms,
                               up->worker->loop.now_ms);
+}
+
+void upstream_note_first_use(struct upstream *up)
+{
+    warm_note_used(up->worker->pool, up->slot_number, up->identity);
 }
 
 void upstream_note_keep_alive(struct upstream *up, struct str value)
@@ -284,8 +304,12 @@ void upstream_note_keep_alive(struct upstream *up, struct str value)
 
 void upstream_on_idle_event(struct upstream *up)
 {
-    if (!upstream_is_troubled(up))
-        return;
+    if (upstream_is_troubled(up))
+        upstream_end_idle(up);
+}
+
+void upstream_end_idle(struct upstream *up)
+{
     upstream_note_idle_close(up);
     upstream_close(up);
 }
@@ -377,8 +401,20 @@ static bool is_any(const struct upstream *up, const void *arg)
     return true;
 }
 
+static void close_connecting(struct worker *worker)
+{
+    for (struct list *node = worker->preconnecting.next, *next; node != &worker->preconnecting;
+         node = next) {
+        struct upstream *up = LIST_ENTRY(node, struct upstream, node);
+        next = node->next;
+        if (!upstream_is_wanted(up))
+            upstream_close(up);
+    }
+}
+
 void upstream_close_stale(struct worker *worker, const struct snapshot *snapshot)
 {
+    close_connecting(worker);
     for (struct list *node = worker->slots_with_idle.next, *next; node != &worker->slots_with_idle;
          node = next) {
         next = node->next;

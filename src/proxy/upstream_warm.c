@@ -20,7 +20,9 @@ static bool preconnect(struct worker *worker, const struct cluster *cluster,
                        const struct endpoint *endpoint, const struct warm_plan *plan)
 {
     struct endpoint_slot *slot = worker_endpoint_slot(worker, endpoint->slot);
-    if (slot->identity != plan->identity) {
+    if (slot->identity > plan->identity)
+        return false;
+    if (slot->identity < plan->identity) {
         upstream_close_idle_of(slot);
         upstream_claim_slot(worker, slot, plan->identity);
     }

@@ -209,21 +209,45 @@ void warm_forget(struct shared_pool *pool, uint32_t number)
     take_out(shared_pool_warm_list(pool), number);
 }
 
+// The more often in vain, the longer.
+static void pause_warming(struct warmth *warmth, uint8_t *times, int64_t now_ms)
+{
+    int64_t pause_ms = (int64_t)WARM_PAUSE_MS << (*times < 10 ? *times : 10);
+    *times += *times < 10;
+    int64_t until_ms = now_ms + (pause_ms < WARM_PAUSE_MAX_MS ? pause_ms : WARM_PAUSE_MAX_MS);
+    if (warmth->next_try_ms < until_ms)
+        warmth->next_try_ms = until_ms;
+}
+
+// Several may end at once: that is one time.
+void warm_note_unused(struct shared_pool *pool, uint32_t number, uint64_t identity, int64_t now_ms)
+{
+    struct shared_slot *slot = shared_pool_lock(pool, number, identity);
+    if (!slot)
+        return;
+    if (now_ms >= slot->warmth.next_try_ms)
+        pause_warming(&slot->warmth, &slot->warmth.n_unused, now_ms);
+    shared_pool_unlock(slot);
+}
+
+void warm_note_used(struct shared_pool *pool, uint32_t number, uint64_t identity)
+{
+    struct shared_slot *slot = shared_pool_lock(pool, number, identity);
+    if (!slot)
+        return;
+    slot->warmth.n_unused = 0;
+    shared_pool_unlock(slot);
+}
+
 void warm_note_outcome(struct shared_pool *pool, uint32_t number, uint64_t identity, bool is_ok,
                        int64_t now_ms)
 {
     struct shared_slot *slot = shared_pool_lock(pool, number, identity);
     if (!slot)
         return;
-    struct warmth *warmth = &slot->warmth;
-    if (is_ok) {
-        warmth->n_failed = 0;
-    } else {
-        int64_t pause_ms = (int64_t)WARM_PAUSE_MS
-                           << (warmth->n_failed < 10 ? warmth->n_failed : 10);
-        warmth->n_failed += warmth->n_failed < 10;
-        warmth->next_try_ms =
-            now_ms + (pause_ms < WARM_PAUSE_MAX_MS ? pause_ms : WARM_PAUSE_MAX_MS);
-    }
+    if (is_ok)
+        slot->warmth.n_failed = 0;
+    else
+        pause_warming(&slot->warmth, &slot->warmth.n_failed, now_ms);
     shared_pool_unlock(slot);
 }

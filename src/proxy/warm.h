@@ -17,6 +17,7 @@ struct warmth {
     char *host;       // of the last request, where certificates go by it; owned, or NULL
     uint8_t protocol; // that was asked for
     uint8_t n_failed; // connects in a row
+    uint8_t n_unused; // connections in a row that the endpoint closed before they were needed
     int64_t last_request_ms;
     int64_t next_try_ms;
     // The most connections that were in use at once, in the current window and the one before.
@@ -61,5 +62,8 @@ struct warm_plan {
 struct warm_plan warm_plan(struct shared_pool *pool, uint32_t number, const struct warm_rule *rule,
                            bool wants_names);
 void warm_forget(struct shared_pool *pool, uint32_t number); // no snapshot has it any more
+// The endpoint closed one that nobody had needed yet; one was needed.
+void warm_note_unused(struct shared_pool *pool, uint32_t number, uint64_t identity, int64_t now_ms);
+void warm_note_used(struct shared_pool *pool, uint32_t number, uint64_t identity);
 void warm_note_outcome(struct shared_pool *pool, uint32_t number, uint64_t identity, bool is_ok,
                        int64_t now_ms);
