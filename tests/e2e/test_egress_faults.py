@@ -237,6 +237,7 @@ class Secured:
     def __init__(self, gateway, upstream, authority, folder):
         self.context = authority.server_context(authority.issue(HOST))
         self.backend = upstream(tls=self.context, name="secured")
+        self.context.num_tickets = 0  # a resumed session shows no certificate
         (folder / "ca.pem").write_text(authority.pem)
         self.served = gateway(way_out(
             static(self.backend.port, self.backend.host),
