@@ -16,7 +16,7 @@ from harness.egress import (HOST, ONE, TWO, Load, becomes, by_dns, static, tls_r
                             way_out, who)
 from harness.manifests import service_entry
 from harness.name_server import DOMAIN, Relay
-from harness.patience import DEADLINE_S, wait_until
+from harness.patience import DEADLINE_S, PATIENCE, wait_until
 
 
 @pytest.fixture
@@ -232,10 +232,12 @@ def test_an_upstream_that_is_restarted(gateway, upstream):
 
 class Secured:
     """An upstream over TLS whose certificate can be replaced: what it has told stays told, new
-    handshakes see the new one."""
+    handshakes see the new one. `has_tickets`: sessions can be resumed."""
 
-    def __init__(self, gateway, upstream, authority, folder):
-        self.context = authority.server_context(authority.issue(HOST))
+    def __init__(self, gateway, upstream, authority, folder, pair, has_tickets):
+        self.context = authority.server_context(pair)
+        if not has_tickets:
+            self.context.num_tickets = 0
         self.backend = upstream(tls=self.context, name="secured")
         self.context.num_tickets = 0  # a resumed session shows no certificate
         (folder / "ca.pem").write_text(authority.pem)
@@ -249,7 +251,9 @@ class Secured:
 
 @pytest.fixture
 def secured(gateway, upstream, authority, tmp_path):
-    return Secured(gateway, upstream, authority, tmp_path)
+    def start(pair, has_tickets=False):
+        return Secured(gateway, upstream, authority, tmp_path, pair, has_tickets)
+    return start
 
 
 @pytest.mark.parametrize("names, options, reason", [
@@ -257,6 +261,7 @@ def secured(gateway, upstream, authority, tmp_path):
     (["another.example"], {}, "other names"),
 ])
 def test_a_certificate_that_goes_wrong(secured, authority, names, options, reason):
+    secured = secured(authority.issue(HOST))
     served = secured.served
     with served.client() as client:
         assert who(client) == "secured"
@@ -273,6 +278,19 @@ def test_a_certificate_that_goes_wrong(secured, authority, names, options, reaso
         assert who(client) == 503 and secured.backend.requests.qsize() == before
         secured.show(authority.issue(HOST))
         becomes("secured", client)
+
+
+def test_a_session_does_not_outlive_the_certificate(secured, authority):
+    """Resumption spares the check of the certificate: only while that is valid."""
+    secured = secured(authority.issue(HOST, ends_in_s=2 + PATIENCE), has_tickets=True)
+    served = secured.served
+    with served.client() as client:
+        assert who(client) == "secured"
+
+        def is_refused():
+            secured.backend.close_connections()
+            return who(client) == 503 and "certificate has expired" in served.access_log.text()
+        wait_until(is_refused, "the certificate has expired")
 
 
 def test_plain_http_where_tls_is_expected(gateway, upstream, authority, tmp_path):

@@ -5,11 +5,13 @@ addresses that leads nowhere.
     app: client  -->  gateway  -->  outside 203.0.113.10, fd00:3::5
 """
 
+import time
+
 import pytest
 from harness.client import Client
 from harness.manifests import (destination_rule, documents, istio, server, service_entry,
                                virtual_service)
-from harness.patience import wait_until
+from harness.patience import PATIENCE, wait_until
 
 HOST = "edition.cnn.com"
 
@@ -62,6 +64,20 @@ class Way:
 @pytest.fixture
 def way(mesh):
     return Way(mesh)
+
+
+@pytest.mark.parametrize("lost", [4, 6])
+def test_a_family_that_leads_nowhere_costs_no_time(way, lost):
+    """v4 and v6 are raced (RFC 8305): no request waits for a connect timeout (10 s)."""
+    addresses = {4: way.outside.address, 6: way.outside.address6}
+    vanish(way.outside, addresses[lost])
+    way.start(*addresses.values())
+    for _ in range(6):
+        begin = time.monotonic()
+        assert way.get().status == 200
+        assert time.monotonic() - begin < 2 * PATIENCE
+    assert {x["client"] for x in way.nginx.seen("/politics", count=6)} == {
+        way.mesh.network.gateway.address6 if lost == 4 else way.mesh.network.gateway.address}
 
 
 def test_an_address_that_is_silent_is_left_for_another(way):

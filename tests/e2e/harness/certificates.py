@@ -108,11 +108,13 @@ class Authority:
                 .public_key(key.public_key()).serial_number(x509.random_serial_number())
                 .not_valid_before(begin).not_valid_after(begin + life))
 
-    def issue(self, *names, kind="ecdsa", key=None, common_name=None, expired=False,
+    def issue(self, *names, kind="ecdsa", key=None, common_name=None, expired=False, ends_in_s=None,
               usage=ExtendedKeyUsageOID.SERVER_AUTH):
         """A leaf for these DNS names, addresses or URIs; the first one is also its common name."""
         key = key or new_key(kind)
         begin = now() - 60 * DAY if expired else None
+        if ends_in_s is not None:
+            begin = now() - 30 * DAY + datetime.timedelta(seconds=ends_in_s)
         builder = self._builder(named(common_name or names[0]), key, 30 * DAY, begin)
         if names:
             builder = builder.add_extension(
