@@ -237,9 +237,8 @@ class Secured:
     def __init__(self, gateway, upstream, authority, folder, pair, has_tickets):
         self.context = authority.server_context(pair)
         if not has_tickets:
-            self.context.num_tickets = 0
+            self.context.num_tickets = 0  # a resumed session shows no certificate
         self.backend = upstream(tls=self.context, name="secured")
-        self.context.num_tickets = 0  # a resumed session shows no certificate
         (folder / "ca.pem").write_text(authority.pem)
         self.served = gateway(way_out(
             static(self.backend.port, self.backend.host),
