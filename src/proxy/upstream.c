@@ -255,18 +255,22 @@ static uint8_t wanted_protocol(const struct stream *stream)
     const struct cluster *cluster = stream->cluster;
     if (stream->is_tcp || cluster->protocol == CLUSTER_HTTP1)
         return CLUSTER_HTTP1;
+    if (cluster->protocol == CLUSTER_AS_CLIENT && !stream->down_h2)
+        return CLUSTER_HTTP1;
     if (cluster->protocol == CLUSTER_AS_CLIENT && !cluster->tls)
-        return stream->down_h2 ? CLUSTER_HTTP2 : CLUSTER_HTTP1;
+        return CLUSTER_HTTP2;
     if (cluster->protocol == CLUSTER_ALPN && !cluster->tls)
         return CLUSTER_HTTP1;
     return cluster->protocol == CLUSTER_HTTP2 ? CLUSTER_HTTP2 : CLUSTER_ALPN;
 }
 
-static struct upstream *take_idle(struct endpoint_slot *slot, struct stream *stream)
+static struct upstream *take_idle(struct endpoint_slot *slot, struct stream *stream,
+                                  uint8_t protocol)
 {
     for (struct list *node = slot->idle.next; node != &slot->idle; node = node->next) {
         struct upstream *up = LIST_ENTRY(node, struct upstream, node);
-        if (!upstream_is_for_host(up, stream))
+        // With useClientProtocol some were opened for clients of HTTP/1.1 and never asked for h2.
+        if (up->protocol != protocol || !upstream_is_for_host(up, stream))
             continue;
         upstream_unlist(up);
         up->state = UP_BUSY;
@@ -290,7 +294,7 @@ static struct upstream *take_pooled(struct stream *stream, struct endpoint_slot 
     if (up || stream->on_fresh)
         return up;
     if (protocol != CLUSTER_HTTP2)
-        up = take_idle(slot, stream);
+        up = take_idle(slot, stream, protocol);
     return up ? up : upstream_take_parked(stream, slot, identity, protocol);
 }
 

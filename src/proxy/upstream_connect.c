@@ -187,6 +187,8 @@ static void begin_tls(struct upstream *up)
     struct tls_session *session =
         shared_pool_session(up->worker->pool, up->slot_number, up->identity);
     sock_connect_tls(&up->sock, up->tls, str_of(up->host), session);
+    if (up->protocol == CLUSTER_HTTP1) // for a client of HTTP/1.1 (useClientProtocol)
+        tls_offer_http1(sock_tls_conn(&up->sock));
     tls_session_free(session);
 }
 

@@ -141,6 +141,13 @@ struct tls_conn *tls_connect(struct tls_context *context, struct tls_io *io, str
     return conn;
 }
 
+void tls_offer_http1(struct tls_conn *conn)
+{
+    static const unsigned char http1[] = "\x08http/1.1";
+    if (conn->context->offers_h2)
+        CHECK(SSL_set_alpn_protos(conn->ssl, http1, sizeof http1 - 1) == 0);
+}
+
 static void free_ssl(struct tls_conn *conn)
 {
     if (!conn->ssl)

@@ -112,6 +112,28 @@ static enum tls_alpn alpn_with(bool server_h2, bool client_h2, bool client_http1
     return alpn;
 }
 
+static void test_http1_alone_can_be_offered_after_all(void **state)
+{
+    struct tls_pair pair = pair_of(&fixture.server);
+    struct tls_server_config served = server_config(&pair, 1);
+    served.offers_h2 = served.has_alpn = true;
+    struct tls_client_config config = client_config();
+    config.offers_h2 = config.offers_http1 = true;
+    struct tls_context *server = must_serve(served), *client = must_call(config);
+    for (int takes_h2 = 0; takes_h2 <= 1; takes_h2++) {
+        struct ends ends;
+        ends_open(&ends, server, client, "a.example.com", NULL);
+        if (!takes_h2)
+            tls_offer_http1(ends.client);
+        assert_true(ends_shake(&ends));
+        assert_int_equal(tls_alpn(ends.server), takes_h2 ? TLS_ALPN_H2 : TLS_ALPN_HTTP1);
+        assert_int_equal(tls_alpn(ends.client), tls_alpn(ends.server));
+        ends_close(&ends);
+    }
+    tls_context_unref(server);
+    tls_context_unref(client);
+}
+
 static void test_alpn_prefers_h2_and_goes_on_without_agreement(void **state)
 {
     assert_int_equal(alpn_with(true, true, true, true), TLS_ALPN_H2);
@@ -243,6 +265,7 @@ int main(void)
         cmocka_unit_test(test_a_handshake_sends_once_a_flight),
         cmocka_unit_test(test_the_hello_may_have_been_read_before),
         cmocka_unit_test(test_rsa_and_ecdsa_stand_side_by_side),
+        cmocka_unit_test(test_http1_alone_can_be_offered_after_all),
         cmocka_unit_test(test_alpn_prefers_h2_and_goes_on_without_agreement),
         cmocka_unit_test(test_versions_are_those_configured),
         cmocka_unit_test(test_what_is_not_tls_is_named),

@@ -149,6 +149,8 @@ struct tls_conn *tls_accept(struct tls_context *context, struct tls_io *io, stru
 // `host`: for SNI and verification where the context has none. `session`: borrowed, may be NULL.
 struct tls_conn *tls_connect(struct tls_context *context, struct tls_io *io, struct str host,
                              struct tls_session *session);
+// Client side, before the handshake: where the context offers h2 too, http/1.1 alone after all.
+void tls_offer_http1(struct tls_conn *conn);
 void tls_free(struct tls_conn *conn); // NULL is fine; sends nothing
 enum tls_status tls_handshake(struct tls_conn *conn);
 // Ciphertext waits for room on the wire. A server's ticket (TLS 1.3) does not count: it goes along

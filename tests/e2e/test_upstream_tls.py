@@ -71,6 +71,18 @@ def test_http_over_tls(tls_served, alpn, options, version):
     assert backend.refused.empty()
 
 
+@pytest.mark.parametrize("alpn, over_h2", [
+    (("h2", "http/1.1"), "HTTP/2"), (("http/1.1",), "HTTP/1.1"), (("h2",), "HTTP/2")])
+def test_the_client_tells_the_protocol(tls_served, alpn, over_h2):
+    """useClientProtocol: a client of HTTP/1.1 is offered no h2, also beside one of HTTP/2."""
+    served, _ = tls_served(either, *alpn, http={"useClientProtocol": True}, workers=1)
+    with served.h2_client() as client:
+        for _ in range(3):
+            assert version_seen(client.request("GET", "/")) == over_h2
+            if "http/1.1" in alpn:
+                assert version_seen(served.get("/")) == "HTTP/1.1"
+
+
 def test_a_server_of_another_name_is_refused(tls_served):
     served, backend = tls_served(echo, names=("other.example",))
     answer = served.get("/")
