@@ -76,6 +76,15 @@ static uint32_t undercut(uint32_t limit_ms)
     return limit_ms - margin_ms;
 }
 
+// A quarter of what a connection may wait or live, when that is short: a replacement that were due
+// at once would be replaced at once.
+static int64_t time_ahead(const struct upstream *up, uint32_t wait_ms)
+{
+    int64_t life_ms = up->age_end_ms - up->connect_begin_ns / 1000000;
+    int64_t span_ms = life_ms < wait_ms ? life_ms : wait_ms;
+    return span_ms / 4 < WARM_AHEAD_MS ? span_ms / 4 : WARM_AHEAD_MS;
+}
+
 static void set_idle_end(struct upstream *up)
 {
     uint32_t ms = up->idle_timeout_ms;
@@ -88,6 +97,7 @@ static void set_idle_end(struct upstream *up)
     up->idle_end_ms = up->idle_since_ms + ms;
     if (up->idle_end_ms > up->age_end_ms)
         up->idle_end_ms = up->age_end_ms;
+    up->replace_ms = up->idle_end_ms - time_ahead(up, ms);
 }
 
 // With others about it waits here only for a moment, see upstream_on_idle_timer().

@@ -51,8 +51,7 @@ static uint32_t count_ending(const struct worker *worker, uint32_t number)
         worker_endpoint_slot((struct worker *)(uintptr_t)worker, number);
     uint32_t n = 0;
     for (struct list *node = slot->idle.next; node != &slot->idle; node = node->next)
-        n += LIST_ENTRY(node, struct upstream, node)->idle_end_ms <=
-             worker->loop.now_ms + WARM_AHEAD_MS;
+        n += LIST_ENTRY(node, struct upstream, node)->replace_ms <= worker->loop.now_ms;
     return n;
 }
 

@@ -146,12 +146,10 @@ void warm_note_demand_of(struct shared_pool *pool, const struct demand *demand,
 
 static uint32_t count_ending(const struct shared_slot *slot, int64_t now_ms)
 {
-    uint32_t limit_ms = atomic_load_explicit(&slot->idle_limit_ms, memory_order_relaxed);
-    int64_t ahead_ms = limit_ms && limit_ms / 4 < WARM_AHEAD_MS ? limit_ms / 4 : WARM_AHEAD_MS;
     uint32_t n = 0;
     for (struct list *node = slot->parked.next; node != &slot->parked; node = node->next) {
         const struct upstream *up = LIST_ENTRY(node, struct upstream, node);
-        n += up->identity == slot->identity && up->idle_end_ms <= now_ms + ahead_ms;
+        n += up->identity == slot->identity && up->replace_ms <= now_ms;
     }
     return n;
 }

@@ -212,6 +212,7 @@ struct upstream { // a connection to an endpoint
     struct upstream *rival; // to an address of the other family, connecting at the same time
     int64_t idle_since_ms;
     int64_t idle_end_ms; // while it waits: closed then
+    int64_t replace_ms;  // and from then on one is opened in its place, where they are kept warm
     int64_t age_end_ms;  // takes no request after that
     int64_t connect_begin_ns, connect_end_ns;
     uint64_t id;
