@@ -47,13 +47,32 @@ const struct catalog_port *catalog_port_numbered(const struct catalog_host *host
     return NULL;
 }
 
+static uint32_t room_of(uint32_t n)
+{
+    uint32_t room = 1;
+    while (room < n)
+        room *= 2;
+    return room;
+}
+
+// Room for `more` items behind the n of an array that was grown the same way. A copy is made where
+// the rounded size changes, so thousands of ServiceEntries may add to one host.
+static void *grown(struct compiler *c, const void *items, uint32_t n, uint32_t more, size_t bytes)
+{
+    uint32_t cap = room_of(n);
+    if (n > 0 && n + more <= cap)
+        return (void *)(uintptr_t)items;
+    void *larger = arena_zalloc(c->scratch, room_of(n + more) * bytes);
+    if (n > 0)
+        memcpy(larger, items, n * bytes);
+    return larger;
+}
+
 static void add_addresses(struct compiler *c, struct catalog_host *host, const struct texts *texts)
 {
     if (texts->n == 0)
         return;
-    struct subnet *all = ARENA_ARRAY(c->scratch, struct subnet, host->n_addresses + texts->n);
-    if (host->n_addresses > 0)
-        memcpy(all, host->addresses, host->n_addresses * sizeof *all);
+    struct subnet *all = grown(c, host->addresses, host->n_addresses, texts->n, sizeof *all);
     host->addresses = all;
     for (uint32_t i = 0; i < texts->n; i++) {
         unsigned bits = 0;
@@ -106,9 +125,7 @@ static void add_ports(struct compiler *c, struct catalog_host *host, const struc
 {
     const struct service_entry *entry = object->service_entry;
     struct catalog_port *ports =
-        ARENA_ARRAY(c->scratch, struct catalog_port, host->n_ports + entry->n_ports);
-    if (host->n_ports > 0)
-        memcpy(ports, host->ports, host->n_ports * sizeof *ports);
+        grown(c, host->ports, host->n_ports, entry->n_ports, sizeof *ports);
     host->ports = ports;
     for (uint32_t i = 0; i < entry->n_ports; i++) {
         const struct service_entry_port *port = &entry->ports[i];
@@ -130,12 +147,8 @@ static void add_ports(struct compiler *c, struct catalog_host *host, const struc
 
 static void join_entry(struct compiler *c, struct catalog_host *host, const struct object *object)
 {
-    const struct object **entries =
-        ARENA_ARRAY(c->scratch, const struct object *, host->n_entries + 1);
-    for (uint32_t i = 0; i < host->n_entries; i++)
-        entries[i] = host->entries[i];
-    entries[host->n_entries++] = object;
-    host->entries = entries;
+    host->entries = grown(c, host->entries, host->n_entries, 1, sizeof(struct object *));
+    ((const struct object **)(uintptr_t)host->entries)[host->n_entries++] = object;
     add_ports(c, host, object);
     add_addresses(c, host, &object->service_entry->addresses);
 }
