@@ -72,6 +72,7 @@
     X(MESH_ONLY,         "mesh-only",         DIAG_NOTE,    "The VirtualService, or a match block of it, names no Gateway or no port of one; it is for sidecars and has no effect here.") \
     X(GATEWAY_ONLY,      "gateway-only",      DIAG_NOTE,    "Objects are for gateways alone: Gateways, Ingresses, VirtualServices that do not name mesh. In a sidecar they have no effect.") \
     X(MESH_HOST_TAKEN,   "mesh-host-taken",   DIAG_WARNING, "An older VirtualService for sidecars has the host; of this one the rules for HTTP are not used for it, since they are not merged there.") \
+    X(SIDECAR_BROKEN,    "sidecar-broken",    DIAG_ERROR,   "The Sidecar in force has a mistake and no good version, so what it may have shut is shut.") \
     X(SIDECAR_CONFLICT,  "sidecar-conflict",  DIAG_WARNING, "Several Sidecars are for the workload, or for its namespace; the oldest counts.") \
     X(SIDECAR_UNKNOWN_HOST, "sidecar-unknown-host", DIAG_WARNING, "A Sidecar's egress lists a host that no Service, ServiceEntry or VirtualService declares there.") \
     X(CAPTURE_CONFLICT,  "capture-conflict",  DIAG_WARNING, "Connections that are told apart by the address dialled alone go to an older host; this one gets none of them.") \

@@ -77,6 +77,8 @@ struct str sidecar_origin(struct sidecar_context *s, const struct outbound_host 
 
 // sidecar_scope.c
 const struct sidecar_scope *sidecar_scope_create(struct compiler *c);
+// Whether what is declared nowhere is refused; `object` is the Sidecar in force, NULL: none.
+bool sidecar_is_registry_only(const struct compiler *c, const struct object *object);
 const struct object *sidecar_scope_object(const struct sidecar_scope *scope); // NULL: none
 // Calls `add` with the host, or with those names under a wildcard host, that may be known on the
 // port. `protocol`: as the Sidecar says of the port, else PORT_SAYS_NOTHING with has_protocol

@@ -88,6 +88,33 @@ static struct scope_pattern read_pattern(struct compiler *c, const struct object
     return pattern;
 }
 
+bool sidecar_is_registry_only(const struct compiler *c, const struct object *object)
+{
+    if (object && object->sidecar->has_policy)
+        return object->sidecar->policy == SIDECAR_REGISTRY_ONLY;
+    return c->options->outbound_policy == OUTBOUND_REGISTRY_ONLY;
+}
+
+// One that is broken and would let the workload know some hosts alone lets it know none. Where what
+// is not known goes out anyway, nothing is gained by that.
+static void shut(struct sidecar_scope *scope)
+{
+    static const struct sidecar_egress nothing;
+    const struct object *object = scope->object;
+    const struct sidecar *sidecar = object->sidecar;
+    if (!sidecar_is_registry_only(scope->c, object))
+        return;
+    if (sidecar->has_egress) {
+        scope->n_listeners = 1;
+        scope->listeners = ARENA_NEW(scope->c->scratch, struct scope_listener);
+        scope->listeners->egress = &nothing;
+    }
+    complain(scope->c, DIAG_SIDECAR_BROKEN, object, sidecar->line, sidecar->col,
+             sidecar->has_policy ? STR("spec.outboundTrafficPolicy") : STR("spec.egress"),
+             "the Sidecar is broken, so %s is refused",
+             sidecar->has_egress ? "all that the workload opens" : "what is declared nowhere");
+}
+
 const struct sidecar_scope *sidecar_scope_create(struct compiler *c)
 {
     struct sidecar_scope *scope = ARENA_NEW(c->scratch, struct sidecar_scope);
@@ -96,6 +123,10 @@ const struct sidecar_scope *sidecar_scope_create(struct compiler *c)
     if (!scope->object)
         return scope;
     const struct sidecar *sidecar = scope->object->sidecar;
+    if (sidecar->is_broken) {
+        shut(scope);
+        return scope;
+    }
     scope->n_listeners = sidecar->n_egress;
     scope->listeners = ARENA_ARRAY(c->scratch, struct scope_listener, sidecar->n_egress + 1);
     for (uint32_t i = 0; i < sidecar->n_egress; i++) {

@@ -277,6 +277,25 @@ static void read_metadata(struct reader *reader, const struct identity *identity
     object->created_s = metadata->created_s;
 }
 
+// Whether the object can be known by its name and namespace, whatever else is wrong with it.
+static bool has_identity(const struct identity *identity)
+{
+    return identity->name.len > 0 && !decoders[identity->kind].name_mistake(identity->name) &&
+           (identity->ns.len == 0 || !dns_label_mistake(identity->ns));
+}
+
+// Of some kinds what is left of a broken object still counts.
+static void contain(struct reader *reader, const struct identity *identity, const struct node *root,
+                    struct object *object)
+{
+    if (!has_identity(identity))
+        return;
+    if (identity->kind == KIND_DESTINATION_RULE)
+        destination_rule_contain(reader, root, object->destination_rule);
+    else if (identity->kind == KIND_SIDECAR)
+        sidecar_contain(reader, root, object->sidecar);
+}
+
 // One run; see field.c. The identity's strings live in the object's title.
 static struct object *build(struct reader *reader, const struct identity *identity,
                             const struct node *root)
@@ -295,8 +314,8 @@ static struct object *build(struct reader *reader, const struct identity *identi
     read_metadata(reader, identity, root, object, &metadata);
     object->service = table->bytes ? reader_alloc(reader, table->bytes) : NULL;
     read_struct(reader, table, root, object->service);
-    if (reader->has_failed && identity->kind == KIND_DESTINATION_RULE)
-        destination_rule_contain(reader, root, object->destination_rule);
+    if (reader->has_failed)
+        contain(reader, identity, root, object);
     if (identity->kind == KIND_POD)
         object->pod->is_terminating = metadata.deletion_timestamp.ptr != NULL;
     object->has_invalid_parts = reader->has_invalid_parts;

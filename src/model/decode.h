@@ -35,7 +35,7 @@ void decode_document(struct arena *scratch, struct str text, struct str file, ui
 
 // A broken part of an object (one path, one rule) harms that part: it is flagged is_invalid and the
 // object still counts. What cannot be contained breaks the object; of a DestinationRule that asks for
-// TLS its host stays (is_broken).
+// TLS its host stays, and of a Sidecar that shuts something whom it is for (is_broken).
 
 // docs/reference/<kind>.md from the tables, for `sluicegate docs`.
 void decode_print_reference(enum kind kind, struct buf *out);

@@ -177,6 +177,8 @@ extern const struct table service_table, endpoints_table, endpoint_slice_table, 
 // A broken rule that asks for TLS stays as far as it must for its host to fail closed.
 void destination_rule_contain(struct reader *reader, const struct node *root,
                               struct destination_rule *rule);
+// A broken Sidecar that shuts the way out stays as far as it must for that.
+void sidecar_contain(struct reader *reader, const struct node *root, struct sidecar *sidecar);
 const struct table *decode_table(enum kind kind);
 // The i-th version that a kind is served in, the recommended one first; NULL: no more.
 const char *decode_api_version(enum kind kind, size_t i);

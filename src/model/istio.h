@@ -284,4 +284,8 @@ struct sidecar {
     bool has_policy, has_egress_proxy;
     enum sidecar_policy policy;
     struct http_destination egress_proxy; // host, subset, port
+    // It shuts something and is broken: selector and policy are all that is left of it. Which hosts
+    // it would let the workload know, if it has_egress, cannot be told.
+    bool is_broken, has_egress;
+    uint32_t line, col; // of what shuts, when broken
 };

@@ -293,6 +293,10 @@ static void test_tls_to_endpoints_is_read_and_checked(void **state)
 // Each row: what is broken, and whether the rule stays to keep its host from plain text.
 static void test_a_broken_rule_that_asks_for_tls_stays(void **state)
 {
+#define UNNAMED(metadata)                                                                          \
+    "{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: " metadata              \
+    ", spec: {host: a, trafficPolicy: {tls: {mode: SIMPLE}}}}"
+#define LONG "a123456789012345678901234567890"
 #define OF(metadata, spec)                                                                         \
     "{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: {name: a" metadata      \
     "}, spec: " spec "}\n"
@@ -322,6 +326,10 @@ static void test_a_broken_rule_that_asks_for_tls_stays(void **state)
         {OF(", labels: {version: 1.0}", "{host: a, trafficPolicy: {tls: {mode: SIMPLE}}}"), true,
          0},
         {OF(", labels: {version: 1.0}", "{host: a}"), false, 0},
+        // What has no name that can be one is not kept under it.
+        {UNNAMED("{}"), false, 0},
+        {UNNAMED("{name: A_b}"), false, 0},
+        {UNNAMED("{name: a, namespace: " LONG LONG LONG LONG "}"), false, 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct decoded decoded = decode(rows[i].text);

@@ -456,6 +456,45 @@ static void check_spec(struct reader *reader, const struct node *node, void *val
     check_all_ingress(reader, sidecar);
 }
 
+static bool is_selector_right(const struct reader *reader, const struct text_map *selector)
+{
+    struct reader silent = *reader;
+    silent.diags = NULL;
+    silent.has_failed = false;
+    check_selector_labels(&silent, NULL, selector);
+    return !silent.has_failed;
+}
+
+// Whatever else is wrong, it lets everything out; to a proxy would not be everything.
+static bool allows_any(const struct node *policy)
+{
+    const struct node *mode = field_node(policy, "mode");
+    return mode && mode->type == NODE_SCALAR && str_is(mode->scalar, "ALLOW_ANY") &&
+           !field_node(policy, "egressProxy");
+}
+
+// Without it another Sidecar or the mesh's default would be in force, which may let out what it
+// would not. A selector that is broken, too, may be for any workload of the namespace.
+void sidecar_contain(struct reader *reader, const struct node *root, struct sidecar *sidecar)
+{
+    const struct node *spec = field_node(root, "spec");
+    const struct node *policy = spec ? field_node(spec, "outboundTrafficPolicy") : NULL;
+    const struct node *egress = spec ? field_node(spec, "egress") : NULL;
+    const struct node *shuts = policy ? policy : egress;
+    if (!shuts || (policy && allows_any(policy)))
+        return;
+    bool is_selected = is_selector_right(reader, &sidecar->selector);
+    *sidecar = (struct sidecar){.selector = is_selected ? sidecar->selector : (struct text_map){0},
+                                .has_policy = policy != NULL,
+                                .policy = SIDECAR_REGISTRY_ONLY,
+                                .is_broken = true,
+                                .has_egress = egress != NULL,
+                                .line = shuts->line,
+                                .col = shuts->col};
+    reader->has_failed = false;
+    reader->has_invalid_parts = true;
+}
+
 static const struct field spec_fields[] = {
     {.key = "workloadSelector",
      .type = FIELD_STRUCT,

@@ -69,6 +69,43 @@ static void test_an_empty_policy_is_registry_only(void **state)
     decoded_fini(&decoded);
 }
 
+static void test_a_broken_one_shuts_what_it_may_have_shut(void **state)
+{
+    static const struct {
+        const char *spec;
+        bool stays, has_policy, has_egress;
+        uint32_t n_labels;
+    } cases[] = {
+        {"{outboundTrafficPolicy: {mode: REGISTRY}}", true, true, false, 0},
+        {"{outboundTrafficPolicy: {mode: ALLOW_ANY, egressProxy: {host: a}}}", true, true, false,
+         0},
+        {"{workloadSelector: {labels: {a: b}}, egress: [{hosts: [x]}], outboundTrafficPolicy: {}}",
+         true, true, true, 1},
+        {"{workloadSelector: {labels: {a: '*'}}, egress: [{hosts: ['*/*']}]}", true, false, true,
+         0},
+        {"{outboundTrafficPolicy: {mode: ALLOW_ANY}, egress: [{hosts: [x]}]}", false, false, false,
+         0},
+        {"{ingress: [{port: {protocol: x}}]}", false, false, false, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[400];
+        snprintf(text, sizeof text, SIDECAR("%s"), cases[i].spec);
+        struct decoded decoded = decode(text);
+        assert_true(diags_count(decoded.diags) > 0);
+        assert_int_equal(decoded.object != NULL, cases[i].stays);
+        if (decoded.object) {
+            const struct sidecar *sidecar = decoded.object->sidecar;
+            assert_true(sidecar->is_broken && decoded.object->has_invalid_parts);
+            assert_int_equal(sidecar->policy, SIDECAR_REGISTRY_ONLY);
+            assert_int_equal(sidecar->has_policy, cases[i].has_policy);
+            assert_int_equal(sidecar->has_egress, cases[i].has_egress);
+            assert_int_equal(sidecar->selector.n, cases[i].n_labels);
+            assert_int_equal(sidecar->n_egress, 0);
+        }
+        decoded_fini(&decoded);
+    }
+}
+
 static void test_nothing_in_it_is_refused(void **state)
 {
     expect_messages(SIDECAR("{}"), "field-required spec: sidecar: empty configuration provided\n");
@@ -205,6 +242,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_sidecar_holds_what_was_written),
         cmocka_unit_test(test_an_empty_policy_is_registry_only),
+        cmocka_unit_test(test_a_broken_one_shuts_what_it_may_have_shut),
         cmocka_unit_test(test_nothing_in_it_is_refused),
         cmocka_unit_test(test_egress_hosts_have_a_namespace),
         cmocka_unit_test(test_one_egress_listener_has_no_port_and_is_the_last),
