@@ -280,8 +280,10 @@ static void hush(struct flow *flow, bool wanted)
     if (flow->way->is_hushed == wanted)
         return;
     flow->way->is_hushed = wanted;
-    loop_change(&flow->stream->worker->loop, &flow->from->watch,
-                wanted ? SOCK_EVENTS & ~EPOLLIN : SOCK_EVENTS);
+    uint32_t events = SOCK_EVENTS;
+    if (wanted)
+        events &= ~(uint32_t)EPOLLIN;
+    loop_change(&flow->stream->worker->loop, &flow->from->watch, events);
 }
 
 static enum pump_result move_bytes(struct flow *flow)
