@@ -377,7 +377,8 @@ static void finish(struct stream *stream)
                           stream->status >= 500);
     if (stream->timer.deadline_ms)
         timer_disarm(&worker->loop.wheel, &stream->timer);
-    worker_resolve_cancel(stream);
+    if (stream->name_wait)
+        worker_resolve_cancel(stream);
     list_remove(&stream->ready);
     if (stream->down_h2)
         h2_downstream_stream_done(stream, stream->cut);

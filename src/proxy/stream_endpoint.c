@@ -195,9 +195,9 @@ static const struct endpoint *pick_named(struct stream *stream, bool *ret_is_awa
     return pick_candidate(stream);
 }
 
-const struct endpoint *stream_pick_endpoint(struct stream *stream, bool *ret_is_awaited)
+__attribute__((noinline)) static const struct endpoint *pick(struct stream *stream,
+                                                             bool *ret_is_awaited)
 {
-    *ret_is_awaited = false;
     const struct endpoint *endpoint = NULL;
     switch ((enum cluster_discovery)stream->cluster->discovery) {
     case CLUSTER_STATIC:
@@ -212,4 +212,14 @@ const struct endpoint *stream_pick_endpoint(struct stream *stream, bool *ret_is_
                                         : pick_named(stream, ret_is_awaited);
     }
     CHECK(!"no such discovery");
+}
+
+const struct endpoint *stream_pick_endpoint(struct stream *stream, bool *ret_is_awaited)
+{
+    const struct cluster *cluster = stream->cluster;
+    *ret_is_awaited = false;
+    if (cluster->discovery != CLUSTER_STATIC || cluster->n_endpoints != 1)
+        return pick(stream, ret_is_awaited);
+    stream->n_candidates = 1; // nothing to draw
+    return cluster->endpoints;
 }

@@ -612,11 +612,16 @@ static bool has_response_patch(const struct stream *stream, struct str name)
 }
 
 // As in Istio, unless an option says otherwise: what its application hears is named differently.
-struct str stream_server_header(const struct stream *stream)
+static inline struct str server_header(const struct stream *stream)
 {
     struct str header = proxy_get_options(stream->worker->proxy)->server_header;
-    bool is_default = str_is(header, "istio-envoy");
-    return is_default && stream->down->captured == CAPTURED_OUT ? STR("envoy") : header;
+    bool is_heard_by_client = stream->down->captured == CAPTURED_OUT;
+    return is_heard_by_client && str_is(header, "istio-envoy") ? STR("envoy") : header;
+}
+
+struct str stream_server_header(const struct stream *stream)
+{
+    return server_header(stream);
 }
 
 size_t stream_build_response_head(struct stream *stream, char *out, size_t cap)
@@ -638,7 +643,7 @@ size_t stream_build_response_head(struct stream *stream, char *out, size_t cap)
     if (!stream->res.headers.first[HEADER_DATE] && !has_response_patch(stream, STR("date")))
         ok = ok && put_header(&w, STR("date"), worker_date(stream->worker));
     if (!has_response_patch(stream, STR("server")))
-        ok = ok && put_header(&w, STR("server"), stream_server_header(stream));
+        ok = ok && put_header(&w, STR("server"), server_header(stream));
     ok = ok && put_header(&w, STR("x-envoy-upstream-service-time"),
                           (struct str){stream->service_time, stream->service_time_len});
     ok = ok && put_patches(&w, stream->response_patches, stream->n_response_patches) &&
@@ -669,7 +674,7 @@ size_t stream_build_reply_head(struct stream *stream, size_t body_len, char *out
         ok = ok && put_header(&w, STR("content-length"),
                               (struct str){length, put_number(length, body_len)});
     ok = ok && put_header(&w, STR("date"), worker_date(stream->worker)) &&
-         put_header(&w, STR("server"), stream_server_header(stream)) &&
+         put_header(&w, STR("server"), server_header(stream)) &&
          put_patches(&w, stream->response_patches, stream->n_response_patches) &&
          put_connection(&w, stream) && PUT(&w, "\r\n");
     return ok ? (size_t)(w.at - out) : 0;

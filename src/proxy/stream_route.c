@@ -123,7 +123,8 @@ static enum step_result choose_action(struct stream *stream, const struct reques
         return STEP_NEXT;
     }
     stream->cluster = stream->target->cluster;
-    stream_note_undeclared(stream);
+    if (stream->down->captured)
+        stream_note_undeclared(stream);
     if (stream->cluster->is_unserved_protocol) {
         stream_reply(stream, 502, FLAG_BIT(UPE), STR("upstream_protocol_not_served"),
                      STR("the upstream's protocol is not served"));

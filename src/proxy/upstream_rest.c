@@ -6,7 +6,7 @@
 
 // ---- the worker's own ----
 
-static void list_idle(struct upstream *up)
+static inline void list_idle(struct upstream *up)
 {
     list_push_front(&up->slot->idle, &up->node);
     up->state = UP_IDLE;
