@@ -41,7 +41,7 @@ struct entry {        // of a worker's table
     uint32_t number; // of the endpoint slot
     uint64_t identity;
     int64_t failed_until_ms;
-    bool leads_back; // asked of the kernel once
+    bool leads_back; // asked of the kernel once for each snapshot
 };
 
 struct dynamic_table {
@@ -384,6 +384,8 @@ void dynamic_forget_stale(struct worker *worker, const struct snapshot *snapshot
         if (!endpoint_slot_is_served(table->slots, snapshot, entry->number, entry->identity) &&
             is_idle_once_closed(table, entry))
             forget(table, entry);
+        else
+            entry->leads_back = leads_back(snapshot, &entry->key.address);
     }
     free_stale(table->slots, snapshot);
 }

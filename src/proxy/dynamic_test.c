@@ -249,6 +249,30 @@ static void test_what_leads_to_a_listener_of_ours_is_told(void **state)
     }
 }
 
+static bool leads_back_now(void)
+{
+    struct stream *stream = begin(0);
+    struct address address = address_of(1);
+    bool leads_back;
+    assert_non_null(dynamic_endpoint(stream, &address, &leads_back));
+    stream_discard(stream);
+    return leads_back;
+}
+
+static void test_listeners_that_come_and_go_change_what_leads_back(void **state)
+{
+    (void)state;
+    struct listener listener = {.bind = address_of(1)};
+    assert_false(leads_back_now());
+    world.snapshot.listeners = &listener;
+    world.snapshot.n_listeners = 1;
+    dynamic_forget_stale(world.workers[0], &world.snapshot);
+    assert_true(leads_back_now());
+    world.snapshot.n_listeners = 0;
+    dynamic_forget_stale(world.workers[0], &world.snapshot);
+    assert_false(leads_back_now());
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, set_up_world, tear_down_world)
@@ -261,6 +285,7 @@ int main(void)
         TEST(a_cluster_of_another_identity_or_kind_has_other_endpoints),
         TEST(a_failure_is_remembered_for_a_while),
         TEST(what_leads_to_a_listener_of_ours_is_told),
+        TEST(listeners_that_come_and_go_change_what_leads_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
