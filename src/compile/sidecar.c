@@ -56,7 +56,7 @@ struct collecting {
 static void add_wildcard(struct sidecar_context *s, struct str name, struct outbound_port *port)
 {
     struct wildcard_host *wildcard = ARENA_NEW(s->c->scratch, struct wildcard_host);
-    *wildcard = (struct wildcard_host){port, map_find(s->wildcards, name)};
+    *wildcard = (struct wildcard_host){.port = port, .next = map_find(s->wildcards, name)};
     map_put(s->wildcards, name, wildcard);
 }
 

@@ -30,8 +30,13 @@ struct outbound_port {
     struct map *chains; // name (SNI) -> struct sni_chain
     struct outbound_port *next;
 };
+struct claims_below { // of a name under a wildcard host
+    struct mesh_claim *first;
+    struct claims_below *next;
+};
 struct wildcard_host { // a port of a host "*.x"
     struct outbound_port *port;
+    struct claims_below *tls; // of the first of the host
     struct wildcard_host *next;
 };
 
@@ -43,11 +48,13 @@ struct mesh_service {
     struct str *hosts; // lower case, short ones expanded
     uint32_t n_hosts;
     struct mesh_routes *routes; // by port
-    struct mesh_service *next;  // in the order in which they count
+    uint32_t order;             // in which they count
+    struct mesh_service *next;  // in this order
 };
 struct mesh_claim { // a host, and a VirtualService that has it
     struct mesh_service *service;
     bool is_matched;         // some declared host goes by it
+    struct mesh_claim *last; // of the first: that of the last VirtualService
     struct mesh_claim *next; // of later VirtualServices; for HTTP the first alone counts
 };
 

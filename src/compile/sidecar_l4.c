@@ -5,6 +5,7 @@
 #include "compile/hosts.h"
 #include "compile/sidecar.h"
 #include <stdio.h>
+#include <stdlib.h>
 
 bool sidecar_is_headless(const struct catalog_host *host)
 {
@@ -131,36 +132,64 @@ static void pass_by_rules(struct sidecar_context *s, struct outbound_port *port,
     }
 }
 
-// A VirtualService counts on the ports of the hosts that it names. Which of them come first is the
-// order of all.
-static void pass_by_services(struct sidecar_context *s, struct outbound_port *port)
+// Names of VirtualServices under a wildcard that is declared.
+static void sort_names(struct sidecar_context *s)
 {
-    struct map *wanted = map_create(); // by the address of the struct
-    for (const struct outbound_host *at = port->first; at; at = at->next) {
-        struct mesh_claim *claim =
-            goes_by_name(at) ? sidecar_mesh_claim(s, s->tls_claims, at->host->name) : NULL;
-        for (; claim; claim = claim->next)
-            map_put(wanted, (struct str){(const char *)&claim->service, sizeof claim->service},
-                    claim);
-    }
-    // Names under a wildcard that is declared.
     size_t cursor = 0;
     struct str name;
     void *value;
     while (map_next(s->tls_claims, &cursor, &name, &value)) {
-        const struct wildcard_host *wildcard = sidecar_find_wildcard(s, name);
-        while (wildcard && wildcard->port != port)
-            wildcard = wildcard->next;
-        for (struct mesh_claim *claim = wildcard ? value : NULL; claim; claim = claim->next)
-            map_put(wanted, (struct str){(const char *)&claim->service, sizeof claim->service},
-                    claim);
+        struct wildcard_host *wildcard =
+            (struct wildcard_host *)(uintptr_t)sidecar_find_wildcard(s, name);
+        if (!wildcard)
+            continue;
+        struct claims_below *below = ARENA_NEW(s->c->scratch, struct claims_below);
+        *below = (struct claims_below){value, wildcard->tls};
+        wildcard->tls = below;
     }
-    for (struct mesh_service *service = s->services; service; service = service->next) {
-        if (map_find(wanted, (struct str){(const char *)&service, sizeof(void *)}) &&
-            sidecar_mesh_sees(s, service, port->number))
-            pass_by_rules(s, port, service);
+}
+
+static void want(struct map *wanted, struct mesh_claim *claim) // by the address of the struct
+{
+    for (; claim; claim = claim->next)
+        map_put(wanted, (struct str){(const char *)&claim->service, sizeof claim->service},
+                claim->service);
+}
+
+static int compare_services(const void *a, const void *b)
+{
+    const struct mesh_service *const *x = a, *const *y = b;
+    return (*x)->order < (*y)->order ? -1 : (*x)->order > (*y)->order;
+}
+
+// A VirtualService counts on the ports of the hosts that it names. Which of them come first is the
+// order of all.
+static void pass_by_services(struct sidecar_context *s, struct outbound_port *port)
+{
+    struct map *wanted = map_create();
+    for (const struct outbound_host *at = port->first; at; at = at->next) {
+        if (goes_by_name(at))
+            want(wanted, sidecar_mesh_claim(s, s->tls_claims, at->host->name));
+        const struct wildcard_host *wildcard =
+            host_is_wildcard(at->host->name) ? map_find(s->wildcards, at->host->name) : NULL;
+        for (const struct claims_below *at_name = wildcard ? wildcard->tls : NULL; at_name;
+             at_name = at_name->next)
+            want(wanted, at_name->first);
     }
+    uint32_t n = 0;
+    struct mesh_service **services =
+        ARENA_ARRAY(s->c->scratch, struct mesh_service *, map_count(wanted) + 1);
+    size_t cursor = 0;
+    struct str key;
+    void *value;
+    while (map_next(wanted, &cursor, &key, &value))
+        services[n++] = value;
     map_destroy(wanted);
+    qsort(services, n, sizeof(struct mesh_service *), compare_services);
+    for (uint32_t i = 0; i < n; i++) {
+        if (sidecar_mesh_sees(s, services[i], port->number))
+            pass_by_rules(s, port, services[i]);
+    }
 }
 
 static struct builder_chain *own_chain(struct sidecar_context *s, struct outbound_port *port,
@@ -422,6 +451,7 @@ static enum capture_protocol any_protocol(const struct sidecar_context *s,
 
 void sidecar_l4_compile(struct sidecar_context *s)
 {
+    sort_names(s);
     for (struct outbound_port *port = s->first_port; port; port = port->next) {
         enum capture_protocol old;
         add_names(s, port);

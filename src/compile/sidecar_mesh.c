@@ -33,14 +33,13 @@ static const struct mesh_claim *claim_host(struct sidecar_context *s, struct map
                                            struct mesh_service *service, struct str host)
 {
     struct mesh_claim *claim = ARENA_NEW(s->c->scratch, struct mesh_claim);
-    struct mesh_claim *first = map_find(claims, host), *last = first;
+    struct mesh_claim *first = map_find(claims, host);
     claim->service = service;
-    while (last && last->next)
-        last = last->next;
-    if (last)
-        last->next = claim;
+    if (first)
+        first->last->next = claim;
     else
         map_put(claims, host, claim);
+    (first ? first : claim)->last = claim;
     return first;
 }
 
@@ -79,6 +78,7 @@ void sidecar_mesh_create(struct sidecar_context *s)
     size_t n = 0;
     const struct object *const *all = store_all(c->store, KIND_VIRTUAL_SERVICE, &n);
     struct mesh_service **end = &s->services;
+    uint32_t order = 0;
     s->http_claims = map_create();
     s->tcp_claims = map_create();
     s->tls_claims = map_create();
@@ -97,6 +97,7 @@ void sidecar_mesh_create(struct sidecar_context *s)
             if (!sidecar_scope_sees_service(s->scope, all[i], service->hosts, service->n_hosts))
                 continue;
             service->prepared = vs_prepare(c, all[i]);
+            service->order = order++;
             *end = service;
             end = &service->next;
             claim_hosts(s, service);
