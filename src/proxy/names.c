@@ -115,12 +115,15 @@ void worker_resolve_cancel(struct stream *stream)
     free(wait);
 }
 
-static bool begin_wait(struct names *names, struct stream *stream, struct known_name *known)
+static bool may_wait(const struct names *names, const struct known_name *known)
+{
+    return (known && !list_empty(&known->waiting)) || names->n_awaited < NAMES_AWAITED_MAX;
+}
+
+static void begin_wait(struct names *names, struct stream *stream, struct known_name *known)
 {
     struct worker *worker = names->worker;
     if (list_empty(&known->waiting)) {
-        if (names->n_awaited >= NAMES_AWAITED_MAX)
-            return false;
         names->n_awaited++;
         list_remove(&known->node);
         list_push_front(&names->awaited, &known->node);
@@ -136,7 +139,6 @@ static bool begin_wait(struct names *names, struct stream *stream, struct known_
     timer_arm(&worker->loop.wheel, &wait->timer, worker->loop.now_ms + timeout_ms);
     stream->name_wait = wait;
     WORKER_COUNT(worker, NAME_WAITS, 1);
-    return true;
 }
 
 // ---- asking ----
@@ -155,22 +157,28 @@ static enum name_status look_up(struct names *names, struct stream *stream, stru
     struct worker *worker = names->worker;
     int64_t now_ms = worker->loop.now_ms;
     struct known_name *known = map_find(names->by_name, name);
+    bool is_kept = known && known->is_answered && known->status == NAME_FOUND &&
+                   now_ms < known->valid_until_ms + NAME_STALE_MS;
+    bool is_valid = known && known->is_answered && now_ms < known->valid_until_ms;
+    // A question that nobody could wait for is not asked, nor does its name push out another.
+    if (!is_kept && !is_valid && !may_wait(names, known))
+        return NAME_FAILED;
     if (!known)
         known = add_name(names, name);
     if (list_empty(&known->waiting)) {
         list_remove(&known->node);
         list_push_front(&names->by_use, &known->node);
     }
-    if (known->is_answered && now_ms < known->valid_until_ms)
+    if (is_valid)
         return answer_of(known, ret, ret_n);
     if (!known->is_asked) {
         known->is_asked = true;
         proxy_ask_name(worker->proxy, worker->index, known->name);
     }
-    if (known->is_answered && known->status == NAME_FOUND &&
-        now_ms < known->valid_until_ms + NAME_STALE_MS)
+    if (is_kept)
         return answer_of(known, ret, ret_n);
-    return begin_wait(names, stream, known) ? NAME_PENDING : NAME_FAILED;
+    begin_wait(names, stream, known);
+    return NAME_PENDING;
 }
 
 enum name_status worker_resolve(struct worker *worker, struct stream *stream, struct str name,

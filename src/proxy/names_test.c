@@ -274,6 +274,7 @@ static void test_names_that_are_awaited_are_bounded(void **state)
         assert_int_equal(resolve_numbered(worker, streams[i], i), NAME_PENDING);
     }
     assert_int_equal(resolve_numbered(worker, more, NAMES_AWAITED_MAX), NAME_FAILED);
+    assert_int_equal(proxy.n_asked, NAMES_AWAITED_MAX); // nobody would take the answer
     end_stream(streams[7]);
     assert_int_equal(resolve_numbered(worker, more, NAMES_AWAITED_MAX), NAME_PENDING);
     end_stream(more);
