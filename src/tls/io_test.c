@@ -470,7 +470,13 @@ static void test_a_client_cannot_renegotiate(void **state)
 }
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-enum { N_IDLE = 100, IDLE_BYTES_MAX = 600, IDLE_CLIENT_BYTES_MAX = 20000 };
+enum { N_IDLE = 100, IDLE_BYTES_MAX = 600 };
+
+// OpenSSL's own share; 3.5 takes some 9 kB more than 3.0 for the same connection.
+static size_t idle_client_bytes_max(void)
+{
+    return OpenSSL_version_num() >= 0x30500000 ? 29000 : 20000;
+}
 
 static void test_an_idle_connection_is_small(void **state)
 {
@@ -493,8 +499,8 @@ static void test_an_idle_connection_is_small(void **state)
     }
     size_t after = mallinfo2().uordblks;
     assert_in_range((before - between) / N_IDLE, 100,
-                    has_own_records() ? IDLE_BYTES_MAX : IDLE_CLIENT_BYTES_MAX);
-    assert_in_range((between - after) / N_IDLE, 1000, IDLE_CLIENT_BYTES_MAX);
+                    has_own_records() ? IDLE_BYTES_MAX : idle_client_bytes_max());
+    assert_in_range((between - after) / N_IDLE, 1000, idle_client_bytes_max());
     for (size_t i = 0; i < N_IDLE; i++)
         close_both(&idle[i]);
 }
