@@ -52,15 +52,16 @@ enum {
     SHARE_AFTER_MS = 48, // ... and so are those that it kept and has not needed for so long
     KEEP_TICK_MS = 250,  // how often they are looked after
 
-    RACE_AFTER_MS = 250,        // a connect that takes longer has a rival of the other IP family
-    RACE_REMEMBERED_MS = 60000, // how long the family that won goes first
-    IDLE_LIMIT_FLOOR_MS = 1000,    // an endpoint's idle limit below this is not believed
-    IDLE_LIMIT_KEPT_MS = 1800000,  // how long one that was learnt is believed
-    DEMAND_MS = 1000,              // a worker tells of its requests to the outside so often
-    WARM_CONNECTIONS_MAX = 8,      // of an endpoint, by the recent peak; the option may ask for more
-    WARM_WINDOW_MS = 60000,        // of the peak: this one and the one before
-    WARM_AHEAD_MS = 1000,          // a replacement comes so long before the end of the old one
-    WARM_PAUSE_MS = 1000,          // after a connect that failed; doubled each time
+    RACE_AFTER_MS = 250,          // a connect that takes longer has a rival of the other IP family
+    RACE_REMEMBERED_MS = 60000,   // how long the family that won goes first
+    IDLE_LIMIT_FLOOR_MS = 1000,   // an endpoint's idle limit below this is not believed
+    IDLE_LIMIT_KEPT_MS = 1800000, // how long one that was learnt is believed
+    DEMAND_MS = 1000,             // a worker tells of its requests to the outside so often
+    WARM_CONNECTIONS_MAX = 8,     // of an endpoint, by the recent peak; the option may ask for more
+    WARM_WINDOW_MS = 60000,       // of the peak: this one and the one before
+    WARM_AHEAD_MS = 1000,         // a replacement comes so long before the end of the old one
+    WARM_LIFE_MIN_MS = 2000,      // none are kept warm that may not even wait for so long
+    WARM_PAUSE_MS = 1000,         // after a connect that failed; doubled each time
     WARM_PAUSE_MAX_MS = 60000,
     EXTERNAL_AGE_MS = 3600 * 1000, // of connections to the outside, where no manifest says another
 

@@ -270,6 +270,7 @@ static struct snapshot *build_outside(struct gate *gate, const struct address *e
     cluster->is_external = true;
     cluster->keepalive = outside.like.keepalive;
     cluster->max_age_ms = outside.like.max_age_ms;
+    cluster->idle_timeout_ms = outside.like.idle_timeout_ms;
     builder_add_endpoint(builder, cluster, endpoint, 1);
     if (outside.ip6.port)
         builder_add_endpoint(builder, cluster, &outside.ip6, 1);
@@ -319,6 +320,21 @@ static void test_one_that_is_lost_is_replaced_before_it_is_needed(void **state)
 static void test_one_keeper_replaces_for_all_workers(void **state)
 {
     keep_warm(*state, WORKERS);
+}
+
+// It would be one handshake after the other for nobody.
+static void test_what_may_wait_for_a_moment_only_is_not_kept_warm(void **state)
+{
+    struct gate *gate = *state;
+    outside.like.idle_timeout_ms = 600;
+    open_with_workers(gate);
+    struct peer *endpoint = call_first(gate);
+    hear_end(endpoint);
+    hang_up(endpoint);
+    for (unsigned i = 0; i < 4; i++) // as often as the keeper looks
+        loop_turn(&gate->loop, KEEP_TICK_MS);
+    assert_int_equal(counter(gate, PROXY_COUNTER_UPSTREAM_PRECONNECTS), 0);
+    close_gate(gate);
 }
 
 static void test_what_nobody_needs_any_more_gets_cold(void **state)
@@ -740,6 +756,7 @@ int main(void)
         TEST(the_end_comes_with_one_parked),
         TEST_OUTSIDE(one_that_is_lost_is_replaced_before_it_is_needed),
         TEST_OUTSIDE(one_keeper_replaces_for_all_workers),
+        TEST_OUTSIDE(what_may_wait_for_a_moment_only_is_not_kept_warm),
         TEST_OUTSIDE(what_nobody_needs_any_more_gets_cold),
         TEST_OUTSIDE(connects_that_fail_are_tried_again_more_and_more_rarely),
         TEST_OUTSIDE(an_endpoint_that_closes_what_is_warm_is_asked_more_and_more_rarely),

@@ -106,6 +106,13 @@ static inline bool upstream_is_stale(const struct upstream *up)
     return up->slot->identity != up->identity;
 }
 
+static inline uint32_t upstream_idle_timeout_ms(const struct worker *worker,
+                                                const struct cluster *cluster)
+{
+    return cluster->idle_timeout_ms ? cluster->idle_timeout_ms
+                                    : proxy_get_options(worker->proxy)->upstream_idle_timeout_ms;
+}
+
 // One is wanted.
 static inline void upstream_note_use(struct worker *worker, struct endpoint_slot *slot)
 {

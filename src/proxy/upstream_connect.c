@@ -104,9 +104,7 @@ static struct upstream *create(struct worker *worker, const struct connecting *w
                             .id = worker->next_id++,
                             .told_idle_ms = UINT32_MAX,
                             .remote = *what->address};
-    up->idle_timeout_ms = cluster->idle_timeout_ms
-                              ? cluster->idle_timeout_ms
-                              : proxy_get_options(worker->proxy)->upstream_idle_timeout_ms;
+    up->idle_timeout_ms = upstream_idle_timeout_ms(worker, cluster);
     up->age_end_ms = end_of_age(worker, cluster);
     up->requests_max = cluster->proxy_protocol ? 1 : cluster->requests_per_connection_max;
     up->streams_max =

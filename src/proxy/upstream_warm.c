@@ -64,6 +64,17 @@ static struct warm_rule rule_of(const struct worker *worker, uint32_t number)
                               .now_ms = worker->loop.now_ms};
 }
 
+// Where connections may wait for a moment only, keeping some warm would be one handshake after the
+// other for nobody.
+static bool lives_long_enough(struct worker *worker, const struct cluster *cluster, uint32_t number)
+{
+    const struct shared_slot *slot = shared_pool_slot(worker->pool, number);
+    uint32_t limit_ms = atomic_load_explicit(&slot->idle_limit_ms, memory_order_relaxed);
+    uint32_t idle_ms = upstream_idle_timeout_ms(worker, cluster);
+    return (limit_ms == 0 || limit_ms >= WARM_LIFE_MIN_MS) && idle_ms >= WARM_LIFE_MIN_MS &&
+           (cluster->max_age_ms == 0 || cluster->max_age_ms >= WARM_LIFE_MIN_MS);
+}
+
 // false: it is no longer listed.
 static bool warm_one(struct worker *worker, uint32_t number)
 {
@@ -77,7 +88,8 @@ static bool warm_one(struct worker *worker, uint32_t number)
         cluster ? find_endpoint(snapshot, cluster, number, plan.identity) : NULL;
     if (!endpoint)
         warm_forget(worker->pool, number);
-    for (uint32_t i = 0; endpoint && i < plan.n_missing; i++)
+    bool is_of_use = endpoint && lives_long_enough(worker, cluster, number);
+    for (uint32_t i = 0; is_of_use && i < plan.n_missing; i++)
         if (!preconnect(worker, cluster, endpoint, &plan))
             break;
     free(plan.cluster);
