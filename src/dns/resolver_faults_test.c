@@ -11,7 +11,7 @@ static void test_old_addresses_stay_while_the_server_fails(void **state)
     for (size_t i = 0; i < sizeof rcodes; i++) {
         answer_rcode(rcodes[i]);
         uint64_t before = counts().not_found + counts().failures;
-        int64_t deadline_ms = clock_monotonic_ms() + 10000;
+        int64_t deadline_ms = clock_monotonic_ms() + 30000;
         while (counts().not_found + counts().failures < before + 2 &&
                clock_monotonic_ms() < deadline_ms)
             loop_turn(&loop, 100);
@@ -48,9 +48,11 @@ static void test_a_name_without_any_address_fails_until_it_has_one(void **state)
 static void test_failures_are_asked_again_at_growing_distances(void **state)
 {
     answer_rcode(RCODE_NXDOMAIN);
+    int64_t begin_ms = clock_monotonic_ms();
     assert_known("shop.example.com", "");
     turn_for(1000); // at 20 ms it would be 50 times, at 100 ms and more 10 times
-    assert_in_range(server.a.queries, 4, 14);
+    turn_until(&server.a.queries, 4);
+    assert_true(server.a.queries <= 4 + (clock_monotonic_ms() - begin_ms) / 100);
 }
 
 static void test_a_query_that_is_lost_is_asked_again(void **state)
@@ -68,7 +70,7 @@ static void test_a_family_that_is_slow_does_not_hold_up_the_other(void **state)
     int64_t begin_ms = clock_monotonic_ms();
     learn("shop.example.com", "192.0.2.1");
     assert_true(clock_monotonic_ms() - begin_ms >= 45); // the grace
-    assert_true(clock_monotonic_ms() - begin_ms < 5000);
+    assert_true(clock_monotonic_ms() - begin_ms < 6500);
     release();
     turn_until(&changes, 2);
     assert_known("shop.example.com", "192.0.2.1 2001:db8::1");
@@ -90,7 +92,7 @@ static void test_a_family_that_is_late_or_fails_keeps_its_addresses(void **state
     assert_known("shop.example.com", "192.0.2.2 2001:db8::1");
     server.aaaa.rcode = RCODE_OK; // and none: so the server says
     server.aaaa.n = 0;
-    int64_t deadline_ms = clock_monotonic_ms() + 10000;
+    int64_t deadline_ms = clock_monotonic_ms() + 30000;
     while (look_up_known("shop.example.com").n > 1 && clock_monotonic_ms() < deadline_ms)
         loop_turn(&loop, 100);
     assert_known("shop.example.com", "192.0.2.2");
@@ -119,7 +121,7 @@ static void test_a_lookup_has_a_deadline(void **state)
     int64_t begin_ms = clock_monotonic_ms();
     assert_known("shop.example.com", "");
     turn_until(&health.n_failing, 1);
-    assert_in_range(clock_monotonic_ms() - begin_ms, 150, 5000); // c-ares alone: 7000
+    assert_in_range(clock_monotonic_ms() - begin_ms, 150, 6500); // c-ares alone: 7000
     assert_true(counts().timeouts >= 1);
     assert_true(look_up_known("shop.example.com").is_pending);
     server.ignored = 0;

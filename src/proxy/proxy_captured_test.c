@@ -70,6 +70,7 @@ static int set_up_captured(void **state)
     is_inbound = is_transparent = false;
     a_cluster = "a-cluster";
     local_ip.family = 0;
+    n_dialled = 0;
     dial(NULL);
     return 0;
 }
@@ -516,7 +517,7 @@ static void test_a_change_that_does_not_concern_it_leaves_a_connection_be(void *
     open_gate(gate);
     dial("192.0.2.1:8000");
     struct peer *silent = connect_to_gate(gate), *client = connect_to_gate(gate);
-    wait_for_counter(gate, PROXY_COUNTER_CONNECTIONS, 2);
+    wait_until_dialled(gate, 2);
     dial("192.0.2.1:3306");
     struct peer *tunnel = connect_to_gate(gate), *endpoint = accept_from_gate(gate);
     say(client, get);
@@ -557,10 +558,10 @@ static void test_draining_waits_for_no_request_and_serves_who_has_just_come(void
     open_gate(gate);
     dial("192.0.2.1:80");
     struct peer *web = connect_to_gate(gate);
-    wait_for_counter(gate, PROXY_COUNTER_CONNECTIONS_ACTIVE, 1);
+    wait_until_dialled(gate, 1);
     dial("192.0.2.1:22");
     struct peer *silent = connect_to_gate(gate);
-    wait_for_counter(gate, PROXY_COUNTER_CONNECTIONS_ACTIVE, 2);
+    wait_until_dialled(gate, 2);
     proxy_drain(gate->proxy, WAIT_S * 1000, note_drained, &gate->is_drained);
     hear_end(web);
     hang_up(web);

@@ -12,12 +12,14 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct address dialled, local_ip; // of the next connections; family 0: none
 static bool was_asked_for_transparent;
+static unsigned n_dialled; // since the setup
 
 bool dialled_address(int fd, bool is_transparent, const struct address *own, struct address *ret)
 {
     (void)fd;
     pthread_mutex_lock(&lock);
     was_asked_for_transparent = is_transparent;
+    n_dialled++;
     *ret = is_transparent && !dialled.family ? *own : dialled;
     pthread_mutex_unlock(&lock);
     return ret->family != 0;
@@ -40,6 +42,21 @@ static inline void dial(const char *address)
     pthread_mutex_lock(&lock);
     dialled = parsed;
     pthread_mutex_unlock(&lock);
+}
+
+// So many connections know where they go: another address may be dialled.
+static inline void wait_until_dialled(struct gate *gate, unsigned n)
+{
+    for (int turns = 0;; turns++) {
+        pthread_mutex_lock(&lock);
+        unsigned now = n_dialled;
+        pthread_mutex_unlock(&lock);
+        if (now >= n)
+            return;
+        if (turns > WAIT_S * 200)
+            fail_msg("%u connections were looked at, not %u", now, n);
+        loop_turn(&gate->loop, 5);
+    }
 }
 
 #endif

@@ -20,7 +20,7 @@
 
 #include <cmocka.h>
 
-enum { WAIT_S = 20, PEER_BYTES = 1 << 20 };
+enum { WAIT_S = 30, PEER_BYTES = 1 << 20 };
 
 struct peer { // one side of a conversation: a socket and what it sent that was not looked at yet
     int fd;
