@@ -97,6 +97,7 @@ static struct upstream *create(struct worker *worker, const struct connecting *w
                             .slot = slot,
                             .slot_number = slot->number,
                             .identity = what->identity,
+                            .generation = worker->hold->snapshot->generation,
                             .state = UP_CONNECTING,
                             .protocol = what->protocol,
                             .is_preconnected = what->is_preconnected,

@@ -399,10 +399,13 @@ struct change {
     const struct snapshot *snapshot;
 };
 
+// A worker that is late with its change knows nothing of what others opened behind the next one.
 static bool is_gone(const struct upstream *up, const void *arg)
 {
     const struct change *change = arg;
-    return !endpoint_slot_is_served(change->slots, change->snapshot, up->slot_number, up->identity);
+    return up->generation <= change->snapshot->generation &&
+           !endpoint_slot_is_served(change->slots, change->snapshot, up->slot_number,
+                                    up->identity);
 }
 
 static bool is_any(const struct upstream *up, const void *arg)

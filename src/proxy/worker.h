@@ -188,6 +188,7 @@ struct upstream { // a connection to an endpoint
     uint32_t slot_number;
     uint64_t
         identity; // of the slot when it was opened; another one there: this connection is stale
+    uint64_t generation; // of the worker's snapshot when it was opened
     struct stream *stream; // HTTP/1
     struct h2_session *h2; // HTTP/2, once connected; owned
     struct list streams;   // that use or await a shared connection
