@@ -19,6 +19,7 @@ struct compiler {
     struct diags *diags;
     struct service_index *services;
     struct policy_index *policies; // DestinationRules
+    bool is_registry_only;         // of a sidecar: what is declared nowhere is refused
     struct catalog *catalog;       // Services and ServiceEntries by host
     // Virtual hosts that VirtualServices fill on the port of Ingress: name -> struct virtual_host.
     struct map *gateway_hosts;

@@ -210,6 +210,20 @@ static void originate_tls(struct compiler *c, struct cluster *cluster,
     upstream_tls_of_policy(c, cluster, policy, &defaults);
 }
 
+// Where only what is declared may be reached, a host with addresses is those alone, whatever
+// address a client dials and calls by its name.
+static void keep_to_addresses(struct compiler *c, struct cluster *cluster,
+                              const struct catalog_host *host)
+{
+    for (uint32_t i = 0; i < host->n_entries; i++) {
+        if (host->entries[i]->service_entry->addresses.n == 0)
+            return; // by this one it is at every address
+    }
+    cluster->dialled =
+        arena_copy(c->arena, host->addresses, sizeof *host->addresses * (size_t)host->n_addresses);
+    cluster->n_dialled = host->n_addresses;
+}
+
 struct cluster *entry_cluster(struct compiler *c, const struct catalog_host *host,
                               const struct catalog_port *port, struct str subset)
 {
@@ -229,5 +243,7 @@ struct cluster *entry_cluster(struct compiler *c, const struct catalog_host *hos
         originate_tls(c, cluster, host, port, &policy);
     if (cluster->discovery == CLUSTER_STATIC) // unless the DestinationRule says PASSTHROUGH
         discover(c, cluster, host, port, policy_subset_labels(c, ns, host->name, subset));
+    if (cluster->discovery == CLUSTER_ORIGINAL_DST && c->is_registry_only)
+        keep_to_addresses(c, cluster, host);
     return cluster;
 }

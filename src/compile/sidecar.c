@@ -123,7 +123,7 @@ static void choose_fallback(struct sidecar_context *s)
     struct compiler *c = s->c;
     const struct object *object = sidecar_scope_object(s->scope);
     const struct sidecar *sidecar = object ? object->sidecar : NULL;
-    s->is_registry_only = sidecar_is_registry_only(c, object);
+    s->is_registry_only = c->is_registry_only = sidecar_is_registry_only(c, object);
     if (s->is_registry_only)
         s->fallback = black_hole_cluster(c);
     else if (sidecar && sidecar->has_egress_proxy)

@@ -190,16 +190,6 @@ void stream_refuse(struct stream *stream, struct downstream *down, enum h1_error
 
 // ---- TCP ----
 
-static bool is_in_subnet(const struct address *address, const struct subnet *subnet)
-{
-    if (address->family != subnet->base.family)
-        return false;
-    unsigned bytes = subnet->bits / 8, bits = subnet->bits % 8;
-    if (memcmp(address->ip, subnet->base.ip, bytes) != 0)
-        return false;
-    return bits == 0 || ((address->ip[bytes] ^ subnet->base.ip[bytes]) >> (8 - bits)) == 0;
-}
-
 static const struct tcp_route *find_tcp_route(const struct tcp_routes *routes,
                                               const struct address *dialled)
 {
@@ -208,7 +198,7 @@ static const struct tcp_route *find_tcp_route(const struct tcp_routes *routes,
         if (route->n_destinations == 0)
             return route;
         for (unsigned j = 0; j < route->n_destinations; j++)
-            if (is_in_subnet(dialled, &route->destinations[j]))
+            if (subnet_contains(&route->destinations[j], dialled))
                 return route;
     }
     return NULL;

@@ -73,10 +73,19 @@ static const struct endpoint *pick_dialled_endpoint(struct stream *stream)
                : fail(stream, FLAG_BIT(UH), STR("no_healthy_upstream"), STR("no healthy upstream"));
 }
 
+// Host and SNI, by which the cluster was found, are the client's word.
+static bool may_be_dialled(const struct cluster *cluster, const struct address *dialled)
+{
+    for (uint32_t i = 0; i < cluster->n_dialled; i++)
+        if (subnet_contains(&cluster->dialled[i], dialled))
+            return true;
+    return cluster->n_dialled == 0;
+}
+
 static const struct endpoint *pick_dialled(struct stream *stream)
 {
     // Any other connection was dialled at the listener itself.
-    if (!stream->down->captured)
+    if (!stream->down->captured || !may_be_dialled(stream->cluster, &stream->down->local))
         return fail(stream, FLAG_BIT(UH), STR("no_healthy_upstream"), STR("no healthy upstream"));
     if (stream->cluster->n_endpoints > 0)
         return pick_dialled_endpoint(stream);

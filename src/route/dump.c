@@ -258,6 +258,7 @@ static void dump_way_out(struct dump *dump, const struct cluster *cluster)
         put_word(dump, "discovery", str_of(discovery_words[cluster->discovery]));
     put_text_if(dump, "dns_name", cluster->dns_name);
     put_number_if(dump, "dns_port", cluster->dns_port);
+    dump_subnets(dump, "dialled", "dialled", cluster->dialled, cluster->n_dialled);
     put_flag_if(dump, "external", cluster->is_external);
     put_number_if(dump, "max_age_ms", cluster->max_age_ms);
     put_number_if(dump, "tcp_idle_timeout_ms", cluster->tcp_idle_timeout_ms);

@@ -30,6 +30,9 @@ void put_text_if(struct dump *dump, const char *key, struct str text);
 void put_number_if(struct dump *dump, const char *key, uint64_t number);
 void put_flag_if(struct dump *dump, const char *key, bool flag);
 
+// `key`: of the list in JSON; `word`: of an item in text.
+void dump_subnets(struct dump *dump, const char *key, const char *word,
+                  const struct subnet *subnets, uint32_t n);
 void dump_targets(struct dump *dump, const struct target *targets, uint16_t n);
 void dump_hosts(struct dump *dump, const struct http_hosts *hosts);
 void dump_listener(struct dump *dump, const struct listener *listener);

@@ -20,14 +20,15 @@ static struct str format_subnet(const struct subnet *subnet, struct subnet_text 
     return (struct str){text->bytes, len + (size_t)n};
 }
 
-static void dump_destinations(struct dump *dump, const struct tcp_route *route)
+void dump_subnets(struct dump *dump, const char *key, const char *word,
+                  const struct subnet *subnets, uint32_t n)
 {
-    if (route->n_destinations == 0)
+    if (n == 0)
         return;
-    begin_list(dump, "destinations");
-    for (uint16_t i = 0; i < route->n_destinations; i++) {
+    begin_list(dump, key);
+    for (uint32_t i = 0; i < n; i++) {
         struct subnet_text text;
-        put_word(dump, dump->is_json ? "" : "to", format_subnet(&route->destinations[i], &text));
+        put_word(dump, dump->is_json ? "" : word, format_subnet(&subnets[i], &text));
     }
     end_list(dump);
 }
@@ -49,7 +50,7 @@ static void dump_tcp_routes(struct dump *dump, const struct tcp_routes *routes)
         dump->depth++;
         put_word_if(dump, "from", route->origin);
         put_word_if(dump, "name", route->name);
-        dump_destinations(dump, route);
+        dump_subnets(dump, "destinations", "to", route->destinations, route->n_destinations);
         dump_targets(dump, route->targets, route->n_targets);
         end_item(dump);
     }

@@ -2,6 +2,16 @@
 #include "base/check.h"
 #include "route/builder_parts.h"
 
+bool subnet_contains(const struct subnet *subnet, const struct address *address)
+{
+    if (address->family != subnet->base.family)
+        return false;
+    unsigned bytes = subnet->bits / 8, bits = subnet->bits % 8;
+    if (memcmp(address->ip, subnet->base.ip, bytes) != 0)
+        return false;
+    return bits == 0 || ((address->ip[bytes] ^ subnet->base.ip[bytes]) >> (8 - bits)) == 0;
+}
+
 const char *listener_kind_word(enum listener_kind kind)
 {
     static const char *const words[] = {

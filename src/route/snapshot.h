@@ -46,6 +46,8 @@ enum cluster_discovery {
                           // a request needs it; the port is `dns_port`
 };
 
+struct subnet; // below
+
 struct tcp_keepalive { // probes of the kernel; all 0: none
     uint32_t probes, time_s, interval_s;
 };
@@ -73,6 +75,9 @@ struct cluster {
     uint8_t discovery; // enum cluster_discovery
     bool is_external;  // outside the cluster (ServiceEntry): its connections are kept warm, its
                        // idle limits learnt
+    // ORIGINAL_DST: the only addresses that it may lead to; none: every one.
+    const struct subnet *dialled;
+    uint32_t n_dialled;
     uint16_t dns_port; // DYNAMIC_DNS; ORIGINAL_DST: in place of the port dialled, 0: that
     // DYNAMIC_DNS: the one name; empty: the host that is asked for, which must be below the
     // wildcard that the cluster's own name ends in. Also of a cluster whose only
@@ -83,7 +88,7 @@ struct cluster {
     // new ones.
     uint32_t n_retiring;
     struct tcp_keepalive keepalive;
-    uint32_t max_age_ms; // of a connection, counted from connecting; 0: none
+    uint32_t max_age_ms;          // of a connection, counted from connecting; 0: none
     uint32_t tcp_idle_timeout_ms; // of TCP (no HTTP); 0: the option's
 };
 
@@ -345,10 +350,11 @@ struct snapshot {
     void *released;            // builder_parts.h's bookkeeping
 };
 
+bool subnet_contains(const struct subnet *subnet, const struct address *address);
 const char *listener_kind_word(enum listener_kind kind); // "http", "tcp", "https", "outbound" ...
 
 const struct cluster *snapshot_find_cluster(const struct snapshot *snapshot,
                                             struct str name); // NULL: none
-void snapshot_destroy(struct snapshot *snapshot); // control thread; NULL is fine
+void snapshot_destroy(struct snapshot *snapshot);             // control thread; NULL is fine
 void snapshot_dump(const struct snapshot *snapshot, struct buf *out);      // text, reproducible
 void snapshot_dump_json(const struct snapshot *snapshot, struct buf *out); // the same facts as JSON

@@ -178,6 +178,18 @@ def test_resolution_none_goes_where_the_client_dialled(captured):
     assert backend.accepted == 1
 
 
+def test_resolution_none_with_addresses_is_no_way_to_others(captured):
+    """Host is the application's word, and so is SNI: neither opens what is declared nowhere."""
+    backend = captured.server(captured.outside, 7000, echo)
+    objects = [service_entry("some", "some.example", ports=((7000, "http", "HTTP"),),
+                             resolution="NONE", addresses=["203.0.113.77"])]
+    url = f"http://{captured.outside.address}:7000/"
+    captured.run(documents(*objects), *REGISTRY_ONLY)
+    assert captured.mesh.curl(url, "-HHost: some.example").status == 503
+    captured.line(r'503 UH .*outbound\|7000\|\|some\.example')
+    assert backend.accepted == 0
+
+
 # -- TLS by name --
 
 def test_sni_wildcards(captured, authority):
