@@ -134,21 +134,27 @@ class Upstream:
             threading.Thread(target=self._run, args=(sock, number), daemon=True).start()
 
     def _wrap(self, plain):
+        """Listed as open before the handshake: the gateway has finished it before we have, and may
+        be told to lose the connection in between."""
         plain.settimeout(DEADLINE_S)
+        sock = plain
         try:
-            sock = self.tls.wrap_socket(plain, server_side=True)
+            with self.lock:
+                self.open.discard(plain)
+                sock = self.tls.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
+                self.open.add(sock)
+            sock.do_handshake()
         except OSError as failure:
             self.refused.put(failure)
+            with self.lock:
+                self.open.discard(sock)
+            sock.close()
             raise
-        with self.lock:
-            self.open.add(sock)
         return sock
 
     def _run(self, sock, number):
         try:
             if self.tls:
-                with self.lock:
-                    self.open.discard(sock)
                 sock = self._wrap(sock)
             self.serve(Connection(sock, self, number))
         except (OSError, EOFError):
