@@ -147,7 +147,7 @@ void upstream_tls_of_policy(struct compiler *c, struct cluster *cluster,
         const struct destination_rule *rule = policy->object->destination_rule;
         complain(c, DIAG_UPSTREAM_TLS, policy->object, rule->tls_line, rule->tls_col, policy->path,
                  "the rule is broken and asks for TLS, so requests are answered 502");
-        cluster->is_unserved_protocol = true;
+        cluster->is_unserved_protocol = cluster->lacks_tls = true;
         return;
     }
     struct making m = {.c = c,
@@ -163,7 +163,7 @@ void upstream_tls_of_policy(struct compiler *c, struct cluster *cluster,
                      "served, so %s",
                      m.otherwise);
         diag_hint(c->diags, diag, "mode MUTUAL takes them from files or a Secret");
-        cluster->is_unserved_protocol = true;
+        cluster->is_unserved_protocol = cluster->lacks_tls = true;
         return;
     }
     m.config.verifies = !tls->insecure_skip_verify.value;
@@ -178,7 +178,7 @@ void upstream_tls_of_policy(struct compiler *c, struct cluster *cluster,
     else
         take_files(&m, tls);
     finish(&m);
-    cluster->is_unserved_protocol = !cluster->tls;
+    cluster->is_unserved_protocol = cluster->lacks_tls = !cluster->tls;
 }
 
 // ---- Ingress ----

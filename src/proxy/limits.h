@@ -70,10 +70,11 @@ enum {
 
     // Names that requests ask for, of each worker
     NAMES_KNOWN_MAX = 4096,
-    NAMES_AWAITED_MAX = 1024, // names whose answer streams wait for; over it: no answer
-    NAME_BYTES_MAX = 253,     // RFC 1035, 2.3.4, without the dot at its end
-    NAME_STALE_MS = 30000,    // an answer is served so long past its end while a new one is awaited
-    NAME_VALID_MIN_MS = 100,  // of an answer: those who waited for it must find it valid
+    NAMES_AWAITED_MAX = 1024,  // names whose answer streams wait for; over it: no answer
+    NAME_QUESTIONS_MAX = 8192, // of all workers that the control thread has not taken up yet
+    NAME_BYTES_MAX = 253,      // RFC 1035, 2.3.4, without the dot at its end
+    NAME_STALE_MS = 30000,   // an answer is served so long past its end while a new one is awaited
+    NAME_VALID_MIN_MS = 100, // of an answer: those who waited for it must find it valid
 
     // HTTP/2: what a client or an endpoint may have on its way.
     H2_CLIENT_STREAMS_MAX = 128,

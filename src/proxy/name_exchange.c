@@ -27,6 +27,7 @@ struct name_exchange {
     unsigned n_workers;
     pthread_mutex_t lock;
     struct question *first, **end; // under the lock
+    uint32_t n_questions;          // likewise
     struct mailbox *mailboxes;     // likewise
     struct map *asked;             // control thread
 };
@@ -84,16 +85,23 @@ void name_exchange_destroy(struct name_exchange *exchange)
     free(exchange);
 }
 
-void name_exchange_ask(struct name_exchange *exchange, unsigned worker, struct str name)
+bool name_exchange_ask(struct name_exchange *exchange, unsigned worker, struct str name)
 {
     struct question *question = malloc(sizeof *question + name.len);
     CHECK(question != NULL);
     *question = (struct question){.worker = worker, .len = name.len};
     memcpy(question->name, name.ptr, name.len);
     pthread_mutex_lock(&exchange->lock);
-    *exchange->end = question;
-    exchange->end = &question->next;
+    bool has_room = exchange->n_questions < NAME_QUESTIONS_MAX;
+    if (has_room) {
+        *exchange->end = question;
+        exchange->end = &question->next;
+        exchange->n_questions++;
+    }
     pthread_mutex_unlock(&exchange->lock);
+    if (!has_room)
+        free(question);
+    return has_room;
 }
 
 struct name_answer *name_exchange_take_answers(struct name_exchange *exchange, unsigned worker)
@@ -127,6 +135,7 @@ void name_exchange_forward(struct name_exchange *exchange,
     pthread_mutex_lock(&exchange->lock);
     struct question *first = exchange->first;
     exchange->first = NULL;
+    exchange->n_questions = 0;
     exchange->end = &exchange->first;
     pthread_mutex_unlock(&exchange->lock);
     for (const struct question *at = first; at; at = at->next) {

@@ -171,12 +171,12 @@ static enum name_status look_up(struct names *names, struct stream *stream, stru
     }
     if (is_valid)
         return answer_of(known, ret, ret_n);
-    if (!known->is_asked) {
-        known->is_asked = true;
-        proxy_ask_name(worker->proxy, worker->index, known->name);
-    }
+    if (!known->is_asked)
+        known->is_asked = proxy_ask_name(worker->proxy, worker->index, known->name);
     if (is_kept)
         return answer_of(known, ret, ret_n);
+    if (!known->is_asked)
+        return NAME_FAILED;
     begin_wait(names, stream, known);
     return NAME_PENDING;
 }

@@ -36,8 +36,8 @@ struct name_answer { // owned by who takes it: free()
 
 struct name_exchange *name_exchange_create(unsigned n_workers);
 void name_exchange_destroy(struct name_exchange *exchange); // NULL is fine
-// Worker. The caller wakes the control thread.
-void name_exchange_ask(struct name_exchange *exchange, unsigned worker, struct str name);
+// Worker. The caller wakes the control thread. false: too many wait for it already.
+bool name_exchange_ask(struct name_exchange *exchange, unsigned worker, struct str name);
 struct name_answer *name_exchange_take_answers(struct name_exchange *exchange, unsigned worker);
 // Control thread: hands on each name that is not asked for already.
 void name_exchange_forward(struct name_exchange *exchange,

@@ -19,10 +19,11 @@ const struct proxy_options *proxy_get_options(const struct proxy *unused)
     return &proxy.options;
 }
 
-void proxy_ask_name(struct proxy *unused, unsigned worker, struct str name)
+bool proxy_ask_name(struct proxy *unused, unsigned worker, struct str name)
 {
     assert_true(proxy.n_asked < ASKED_MAX);
     snprintf(proxy.asked[proxy.n_asked++], sizeof *proxy.asked, "%.*s", STR_ARG(name));
+    return true;
 }
 
 struct name_answer *proxy_take_name_answers(struct proxy *unused, unsigned worker)
@@ -385,6 +386,23 @@ static void test_workers_that_ask_for_one_name_share_one_question(void **state)
     name_exchange_destroy(exchange);
 }
 
+static void forget_question(void *arg, struct str name)
+{
+    (void)arg;
+    (void)name;
+}
+
+static void test_questions_that_wait_are_bounded(void **state)
+{
+    exchange = name_exchange_create(1);
+    for (unsigned i = 0; i < NAME_QUESTIONS_MAX; i++)
+        assert_true(name_exchange_ask(exchange, 0, STR("a.example")));
+    assert_false(name_exchange_ask(exchange, 0, STR("a.example")));
+    name_exchange_forward(exchange, forget_question, NULL);
+    assert_true(name_exchange_ask(exchange, 0, STR("a.example")));
+    name_exchange_destroy(exchange);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
@@ -401,6 +419,7 @@ int main(void)
         TEST(test_names_that_are_awaited_are_bounded),
         cmocka_unit_test(test_every_worker_that_asks_gets_its_answer),
         cmocka_unit_test(test_workers_that_ask_for_one_name_share_one_question),
+        cmocka_unit_test(test_questions_that_wait_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,10 +145,11 @@ static void add_live(struct proxy *proxy, struct snapshot *snapshot)
 
 // ---- names ----
 
-void proxy_ask_name(struct proxy *proxy, unsigned worker, struct str name)
+bool proxy_ask_name(struct proxy *proxy, unsigned worker, struct str name)
 {
-    name_exchange_ask(proxy->names, worker, name);
+    bool is_asked = name_exchange_ask(proxy->names, worker, name);
     waker_poke(&proxy->waker);
+    return is_asked;
 }
 
 struct name_answer *proxy_take_name_answers(struct proxy *proxy, unsigned worker)

@@ -8,9 +8,9 @@ static struct {
     bool has_dns_name, is_registry_only;
     bool has_target_port; // what was dialled is reached at the endpoint's port
     bool has_one_endpoint;
-    bool has_endpoints;   // what was dialled is one of these, or any of them is reached
-    uint32_t n_clusters;  // of the wildcard; 0: gone
-    struct {              // what DNS says
+    bool has_endpoints;  // what was dialled is one of these, or any of them is reached
+    uint32_t n_clusters; // of the wildcard; 0: gone
+    struct {             // what DNS says
         enum name_status status;
         const char *addresses[4];
         bool is_slow; // answered by answer_now()

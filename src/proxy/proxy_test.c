@@ -372,11 +372,9 @@ static void test_a_dead_pooled_connection_is_replaced_when_the_request_may_be_re
     hang_up(client);
     wait_until_quiet(gate);
     assert_int_equal(counter(gate, PROXY_COUNTER_RETRIES), 1);
-    expect_log(
-        gate,
-        "GET 200 - via_upstream 0 2 1\nPUT 200 - via_upstream 4 2 2\n"
-        "POST 503 UC upstream_reset_before_response_started{connection_termination,"
-        "not_retried:_POST_was_sent} 4 188 1\n");
+    expect_log(gate, "GET 200 - via_upstream 0 2 1\nPUT 200 - via_upstream 4 2 2\n"
+                     "POST 503 UC upstream_reset_before_response_started{connection_termination,"
+                     "not_retried:_POST_was_sent} 4 188 1\n");
 }
 
 static void test_each_failure_has_its_status_and_flag(void **state)

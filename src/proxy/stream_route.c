@@ -126,8 +126,12 @@ static enum step_result choose_action(struct stream *stream, const struct reques
     if (stream->down->captured)
         stream_note_undeclared(stream);
     if (stream->cluster->is_unserved_protocol) {
-        stream_reply(stream, 502, FLAG_BIT(UPE), STR("upstream_protocol_not_served"),
-                     STR("the upstream's protocol is not served"));
+        if (stream->cluster->lacks_tls)
+            stream_reply(stream, 502, FLAG_BIT(UPE), STR("upstream_tls_not_set_up"),
+                         STR("TLS to the upstream cannot be set up"));
+        else
+            stream_reply(stream, 502, FLAG_BIT(UPE), STR("upstream_protocol_not_served"),
+                         STR("the upstream's protocol is not served"));
         return STEP_NEXT;
     }
     if (stream->body_bytes_max && (stream->req.content_length > stream->body_bytes_max ||

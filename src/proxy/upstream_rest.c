@@ -404,8 +404,7 @@ static bool is_gone(const struct upstream *up, const void *arg)
 {
     const struct change *change = arg;
     return up->generation <= change->snapshot->generation &&
-           !endpoint_slot_is_served(change->slots, change->snapshot, up->slot_number,
-                                    up->identity);
+           !endpoint_slot_is_served(change->slots, change->snapshot, up->slot_number, up->identity);
 }
 
 static bool is_any(const struct upstream *up, const void *arg)

@@ -4,8 +4,8 @@
 #include "base/clock.h"
 #include "proxy/dynamic.h"
 #include "proxy/h2_session.h"
-#include "proxy/undeclared.h"
 #include "proxy/names.h"
+#include "proxy/undeclared.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>

@@ -387,7 +387,8 @@ int proxy_take_listener_fd(struct proxy *proxy, uint32_t slot, unsigned worker);
 void proxy_unhold(struct proxy *proxy, struct snapshot *snapshot);
 const struct proxy_options *proxy_get_options(const struct proxy *proxy);
 struct dynamic_slots *proxy_dynamic_slots(const struct proxy *proxy);
-void proxy_ask_name(struct proxy *proxy, unsigned worker, struct str name);
+// false: too many questions wait.
+bool proxy_ask_name(struct proxy *proxy, unsigned worker, struct str name);
 struct name_answer *proxy_take_name_answers(struct proxy *proxy, unsigned worker); // NULL: none
 struct shared_pool *proxy_get_pool(const struct proxy *proxy);
 void proxy_wake_keeper(struct proxy *proxy);  // worker 0

@@ -58,6 +58,7 @@ struct cluster {
     enum balancer balancer;
     bool is_missing; // the route names a service, port or subset that does not exist: 503 NC
     bool is_unserved_protocol; // the upstream speaks what this version cannot: 502
+    bool lacks_tls;            // ... since TLS that is asked for cannot be set up
     bool has_weights;          // endpoints differ in weight
     uint8_t protocol;          // enum cluster_protocol
     uint8_t proxy_protocol;    // a PROXY header of this version opens each connection; 0: none

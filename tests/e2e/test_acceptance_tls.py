@@ -73,6 +73,7 @@ def test_a_rule_broken_from_the_start_lets_no_plain_text_out(gateway, upstream):
     one = gateway(before(backend, rule, host="test.example"))
     one.expected_errors.append("is not DISABLE, SIMPLE|the rule is broken and asks for TLS")
     assert one.get("/").status == 502
+    one.access_log.wait_for("502 UPE upstream_tls_not_set_up")
     assert backend.requests.empty()
     good = destination_rule("test", "test", tls={"mode": "DISABLE"})
     one.change(lambda: one.write("all.yaml", before(backend, good, host="test.example")))
