@@ -29,10 +29,20 @@ def test_the_quickstart_is_clean():
     assert (result.returncode, result.stdout) == (0, "")
 
 
-@pytest.mark.parametrize("folder", sorted(
-    p.name for p in (ROOT / "examples").iterdir() if p.is_dir()))
-def test_every_example_has_no_error(folder):
-    assert run_command("check", "-f", ROOT / "examples" / folder).returncode == 0
+def examples():
+    """Folders, or where these hold folders, each of those with the files beside it."""
+    for folder in sorted(p for p in (ROOT / "examples").iterdir() if p.is_dir()):
+        ways = sorted(p for p in folder.iterdir() if p.is_dir())
+        for way in ways:
+            yield [*sorted(folder.glob("*.yaml")), way]
+        if not ways:
+            yield [folder]
+
+
+@pytest.mark.parametrize("paths", examples(), ids=lambda paths: paths[-1].name)
+def test_every_example_has_no_error(paths):
+    result = run_command("check", *[word for path in paths for word in ("-f", path)])
+    assert result.returncode == 0, result.stdout
 
 
 BROKEN = """\
