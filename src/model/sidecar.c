@@ -37,7 +37,8 @@ static const struct field port_fields[] = {
      .words = port_protocol_words,
      .read = read_protocol,
      .doc = "Protocol, in any case; it goes before what Services and ServiceEntries say of the "
-            "port."},
+            "port. On the way out, connections to addresses that none of them declares are looked "
+            "at all the same."},
     {.key = "name", .type = FIELD_IRRELEVANT, .doc = "A label for people; nothing refers to it."},
     {.key = "targetPort", .type = FIELD_IRRELEVANT, .doc = "Without effect, for Istio too."},
 };
